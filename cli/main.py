@@ -1,0 +1,69 @@
+"""The program `pdstore`: its commands, and how every error ends."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pdstore.errors import PdstoreError
+
+from . import demo, fill, init, query, schema, validate
+from .output import plain
+
+app = typer.Typer(
+    name="pdstore",
+    help="Does a sequence model predict how expression differs between people? A Zarr store that knows, and this CLI.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (demo, init, fill, query, validate, schema):
+    app.command(name=module.__name__.rsplit(".", 1)[-1])(module.command)
+
+_debug = False
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"pdstore {version('pdstore')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Options before the command."""
+    global _debug
+    _debug = debug
+
+
+def run() -> None:
+    """Run the program; every error ends in one line on stderr, unless --debug asks for more."""
+    try:
+        app()
+    except PdstoreError as error:
+        if _debug:
+            raise
+        sys.exit(_fail(str(error), error.exit_status))
+    except BrokenPipeError:
+        # Who reads our output has seen enough: `pdstore query … | head`.
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if _debug:
+            raise
+        name = type(error).__name__
+        sys.exit(_fail(f"unexpected {name}: {error}; run `pdstore --debug …` for the traceback and report it", 1))
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"pdstore: error: {' '.join(plain(message).split())}", file=sys.stderr)
+    return status

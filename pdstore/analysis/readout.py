@@ -1,0 +1,86 @@
+"""From a model's tracks at the central bins to one number a haplotype, and from haplotypes to people."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pdstore.errors import UsageError
+
+Readout = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+NOT_FILLED = -1
+NO_SECOND_HAPLOTYPE = -2
+
+
+def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Natural logarithm, NaN where there is none, so that one bad bin cannot pass as a very low prediction."""
+    return np.log(np.where(x > 0, x, np.nan))
+
+
+# Each takes (..., bins, tracks) to (..., tracks).
+READOUTS: Mapping[str, Readout] = {
+    "sum": lambda tracks: tracks.sum(axis=-2),
+    "sum_log": lambda tracks: _log(tracks).sum(axis=-2),
+    "log2_sum": lambda tracks: _log(tracks.sum(axis=-2)) / np.log(2),
+}
+
+
+def read_out(tracks: ArrayLike, readout: str) -> NDArray[np.float64]:
+    """One number a haplotype from the tracks at its central bins, the mean over tracks of each track's readout.
+
+    Parameters
+    ----------
+    tracks : array, shape=(..., bins, tracks), any real dtype, the model's own unit
+        Output at the central bins.
+    readout : str
+        ``sum``, the sum over bins (the scripts of Sasse et al. 2023); ``sum_log``, the sum over bins of the natural
+        logarithm (their Methods); ``log2_sum``, log2 of the sum over bins (their fine-tuned readout, before its
+        elastic net).
+
+    Returns
+    -------
+    value : array, shape=(...), float64
+        NaN where a track's logarithm does not exist.
+
+    Raises
+    ------
+    UsageError
+        If there is no such readout.
+    """
+    if readout not in READOUTS:
+        raise UsageError(f"unknown readout {readout!r}: choose one of {', '.join(READOUTS)}")
+    return READOUTS[readout](np.asarray(tracks, dtype=np.float64)).mean(axis=-1)
+
+
+def person_prediction(haplotype_readout: ArrayLike, haplotype_index: ArrayLike) -> NDArray[np.float64]:
+    """A person's prediction: the mean over the haplotypes that the person has.
+
+    Parameters
+    ----------
+    haplotype_readout : array, shape=(haplotypes,), any real dtype
+        Readout of each distinct haplotype of one gene, NaN where it was not predicted.
+    haplotype_index : array, shape=(people, ploidy), int
+        Which haplotype each of a person's is; -1 not filled, -2 no second haplotype.
+
+    Returns
+    -------
+    prediction : array, shape=(people,), float64
+        NaN where a haplotype is not filled or not predicted, or where the person has none.
+
+    Raises
+    ------
+    IndexError
+        If an index names no haplotype.
+    """
+    readouts = np.asarray(haplotype_readout, dtype=np.float64)
+    index = np.asarray(haplotype_index)
+    if index.size and not NO_SECOND_HAPLOTYPE <= index.min() <= index.max() < len(readouts):
+        raise IndexError(
+            f"haplotype_index runs from {index.min()} to {index.max()}, "
+            f"but there are {len(readouts)} haplotypes (and -1 not filled, -2 no second haplotype)"
+        )
+    # Counted from the end, -1 finds NaN and -2 nothing to add.
+    values = np.concatenate([readouts, [0.0, np.nan]])[index]
+    present = (index != NO_SECOND_HAPLOTYPE).sum(axis=1)
+    return np.divide(values.sum(axis=1), present, out=np.full(len(index), np.nan), where=present > 0)

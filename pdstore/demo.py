@@ -1,0 +1,115 @@
+"""A simulated cohort, a CNN trained on its reference genes, and a store filled with both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdstore.analysis.correlation import pearson_r
+from pdstore.errors import StoreError
+from pdstore.fill import Observer, fill
+from pdstore.haplotypes.onehot import one_hot, reverse_complement
+from pdstore.haplotypes.window import WindowSpec
+from pdstore.init import Sources, init_store
+from pdstore.models.registry import ModelReference
+from pdstore.sources.fasta import Fasta
+from pdstore.sources.genes import Gene, read_genes
+from pdstore.sources.simulate import SimulatedCohort, simulate_cohort
+from pdstore.sources.text import read_lines
+
+SEED = 20
+EPOCHS = 150
+TRAINING_SHIFT = 10
+HELD_OUT_GENES = 200
+SHOWN_GENES = ("DDX11", "GSTM3")
+"""One gene that the CNN should get right, and one where the context motif turns the activator's sign."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What `make_demo` made.
+
+    Attributes
+    ----------
+    store : Path
+        The filled store.
+    sources, weights : Path
+        Folder of the simulated sources, and the trained CNN.
+    held_out_r : float
+        Pearson's R between predicted and mean expression over genes that the training did not see.
+    """
+
+    store: Path
+    sources: Path
+    weights: Path
+    held_out_r: float
+
+
+def make_demo(directory: Path, observer: Observer, progress: Callable[[str], None]) -> Demo:
+    """Simulate a cohort, train, make a store and fill it.
+
+    Parameters
+    ----------
+    directory : Path
+        A new or empty folder.
+    observer : Observer
+        Told how the fill goes.
+    progress : callable
+        Told the step that begins.
+
+    Raises
+    ------
+    StoreError
+        The folder holds something already.
+    """
+    from pdstore.models.cnn import CnnConfig, train_cnn
+
+    if directory.exists() and any(directory.iterdir()):
+        raise StoreError(f"{directory} is not empty; name another folder, or remove it first")
+    sources, weights, store = directory / "sources", directory / "cnn.safetensors", directory / "demo.zarr"
+    progress("simulating a cohort: 200 people, 24 measured genes, 1,200 genes to train on")
+    cohort = simulate_cohort(sources, SEED)
+    config = CnnConfig(
+        cohort.window_length, cohort.tss_offset, strand="gene", kernels=64, kernel_width=10, pool=100, hidden=32
+    )
+    progress("training a CNN on the population means of the reference sequences")
+    onehot, means = _training_set(cohort, config.training_window(TRAINING_SHIFT), directory)
+    held_out = np.random.default_rng(SEED).choice(len(means), HELD_OUT_GENES, replace=False)
+    cnn = train_cnn(
+        onehot,
+        means,
+        config,
+        seed=SEED,
+        epochs=EPOCHS,
+        learning_rate=0.003,
+        validation=held_out,
+        shift=TRAINING_SHIFT,
+    )
+    cnn.save(weights)
+    windows = onehot[held_out, TRAINING_SHIFT : TRAINING_SHIFT + config.window_length]
+    held_out_r = float(pearson_r(cnn.predict(windows)[:, 0, 0], means[held_out]))
+    progress(f"R over {HELD_OUT_GENES} genes held out of the training: {held_out_r:.2f}")
+    init_store(store, Sources([cohort.vcf], cohort.fasta, cohort.genes, cohort.expression), progress)
+    fill(str(store), ModelReference("cnn", weights), observer)
+    return Demo(store, sources, weights, held_out_r)
+
+
+def _training_set(
+    cohort: SimulatedCohort, window: WindowSpec, scratch: Path
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Reference windows of the training genes, (genes, positions, 4), and their mean expression."""
+    fasta = Fasta(cohort.fasta, scratch)
+    sequences = {contig: fasta.sequence(contig) for contig in fasta.lengths}
+    genes = read_genes(cohort.training_genes).genes
+    rows = [line.split("\t") for _, line in read_lines(cohort.training_expression)][1:]
+    mean_of = {gene_id: float(mean) for gene_id, mean in rows}
+    windows = np.stack([_reference_window(sequences[gene.contig], gene, window) for gene in genes])
+    return windows, np.array([mean_of[gene.gene_id] for gene in genes])
+
+
+def _reference_window(sequence: NDArray[np.uint8], gene: Gene, window: WindowSpec) -> NDArray[np.bool_]:
+    start = window.start(gene.tss, gene.strand)
+    onehot = one_hot(sequence[start : start + window.length])
+    return reverse_complement(onehot) if window.reverses(gene.strand) else onehot

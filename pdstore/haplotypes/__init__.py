@@ -1,0 +1,1 @@
+"""Genotypes and reference to haplotype windows: pure functions of arrays."""

@@ -1,0 +1,295 @@
+"""Sources → a new store."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pdstore.errors import InputError, StoreError
+from pdstore.sources.contigs import match_contigs
+from pdstore.sources.expression import Expression, read_expression, read_sample_map
+from pdstore.sources.fasta import Fasta, refget_digest
+from pdstore.sources.genes import Gene, GeneTable, read_genes
+from pdstore.sources.genome_build import agreed_build, builds_of_lengths
+from pdstore.sources.variants import KINDS, SNV
+from pdstore.sources.vcf import convert_to_vcf_zarr, read_vcf_headers
+from pdstore.stages.genotypes import CopiedGenotypes, Unphased, copy_genotypes, variants_a_chunk, write_variants
+from pdstore.store import Store, create_store, mark_complete
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files that a store is made of.
+
+    Attributes
+    ----------
+    vcf : sequence of Path
+        Phased genotypes: one file, or one a chromosome.
+    fasta, genes, expression : Path
+        Reference, genes with their TSS, measured expression.
+    sample_map : Path or None
+        Names of people in the genotypes and in the expression, where they differ.
+    genome_build : str or None
+        Name of the genome build.
+    unphased : {"error", "reference"}
+        What becomes of heterozygotes without a phase.
+    """
+
+    vcf: Sequence[Path]
+    fasta: Path
+    genes: Path
+    expression: Path
+    sample_map: Path | None = None
+    genome_build: str | None = None
+    unphased: Unphased = "error"
+
+
+@dataclass
+class Counts:
+    """What `init_store` took from the sources and what it left out, in the order of the flow."""
+
+    taken: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def leave_out(self, reason: str, count: int) -> None:
+        """Count what is left out; nothing left out is not mentioned."""
+        if count:
+            self.left_out[reason] = self.left_out.get(reason, 0) + int(count)
+
+
+@dataclass(frozen=True)
+class _Cohort:
+    """What the small sources say, before any genotype is read."""
+
+    genes: tuple[Gene, ...]
+    expression: Expression
+    sample_names: tuple[str, ...]
+    genome_build: str | None
+
+
+def init_store(target: Path, sources: Sources, progress: Callable[[str], None] = lambda step: None) -> Counts:
+    """Make a store.
+
+    It is built in a hidden folder beside `target` and renamed when it is whole: an interrupted `init_store` leaves
+    nothing that looks like a store.
+
+    Parameters
+    ----------
+    target : Path
+        The new store.
+    sources : Sources
+        What it is made of.
+    progress : callable
+        Told the step that begins.
+
+    Returns
+    -------
+    Counts
+
+    Raises
+    ------
+    InputError
+        A source cannot be used; nothing is left behind.
+    StoreError
+        Something is at `target` already.
+    """
+    if target.exists():
+        raise StoreError(f"{target} exists already; name another store with --store, or remove it first")
+    if not target.absolute().parent.is_dir():
+        raise StoreError(f"store {target}: no folder {target.parent} to put it in")
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.init-", dir=target.absolute().parent) as scratch:
+        building = Path(scratch) / "store"
+        counts = _build(building, sources, Path(scratch), progress)
+        os.rename(building, target)
+    return counts
+
+
+def _build(building: Path, sources: Sources, scratch: Path, progress: Callable[[str], None]) -> Counts:
+    counts = Counts()
+    progress("checking the sources")
+    fasta = Fasta(sources.fasta, scratch)
+    cohort = _read_cohort(sources, fasta, counts)
+    progress("converting genotypes")
+    converted = convert_to_vcf_zarr(sources.vcf, scratch / "genotypes", variants_a_chunk())
+    contig_names = _contigs_of_variants(converted, fasta, counts)
+    genes, expression = _genes_with_variants(cohort, fasta, contig_names, counts)
+
+    progress("checking and copying genotypes")
+    store = create_store(building)
+    copied = copy_genotypes(store, converted, cohort.expression.people, contig_names, fasta, sources.unphased)
+    progress("writing variants, genes, expression and reference")
+    write_variants(store, copied, list(contig_names.values()))
+    _count_alleles(copied, counts)
+    _write_genes(store, genes)
+    _write_expression(store, expression)
+    digests = _write_reference(store, fasta, sorted({gene.contig for gene in genes}, key=list(fasta.lengths).index))
+    counts.taken["genes"] = len(genes)
+    counts.taken["genes with measured expression"] = int((~np.isnan(expression).all(axis=1)).sum())
+    inputs = {
+        "vcf": [_sha256(path) for path in sources.vcf],
+        "fasta": digests,
+        "genes": _sha256(sources.genes),
+        "expression": _sha256(sources.expression),
+    }
+    attributes = {
+        "pdstore_version": version("pdstore"),
+        "level": "full",
+        "genome_build": cohort.genome_build,
+        "inputs": inputs,
+        "options": {"unphased": sources.unphased, "sample_map": sources.sample_map is not None},
+        "counts": {"taken": counts.taken, "left_out": counts.left_out, "notes": counts.notes},
+    }
+    mark_complete(store, attributes)
+    return counts
+
+
+def _read_cohort(sources: Sources, fasta: Fasta, counts: Counts) -> _Cohort:
+    header = read_vcf_headers(sources.vcf)
+    gene_table = read_genes(sources.genes)
+    claims = [*header.builds, *gene_table.builds, *builds_of_lengths(fasta.lengths, fasta.path.name)]
+    build = agreed_build(sources.genome_build, claims)
+    for reason, count in gene_table.left_out.items():
+        counts.leave_out(reason, count)
+    genes = _genes_on_reference(gene_table, fasta, counts)
+    sample_map = read_sample_map(sources.sample_map) if sources.sample_map else {}
+    if sample_map and not set(sample_map) & set(header.sample_names):
+        raise InputError(f"sample map {sources.sample_map}: none of its first column is a sample of the VCF")
+    names = [sample_map.get(name, name) for name in header.sample_names]
+    if len(set(names)) != len(names):
+        raise InputError(f"sample map {sources.sample_map}: it gives two people of the VCF the same name")
+    expression = read_expression(sources.expression, genes, names)
+    counts.taken["people with genotypes and expression"] = len(expression.people)
+    for reason, count in expression.left_out.items():
+        counts.leave_out(reason, count)
+    return _Cohort(genes, expression, header.sample_names, build)
+
+
+def _genes_on_reference(table: GeneTable, fasta: Fasta, counts: Counts) -> tuple[Gene, ...]:
+    """The genes whose contig the FASTA has, under the FASTA's names."""
+    lengths = fasta.lengths
+    names = match_contigs({gene.contig for gene in table.genes}, lengths)
+    kept = []
+    for gene in table.genes:
+        if gene.contig not in names:
+            continue
+        contig = names[gene.contig]
+        if gene.tss > lengths[contig]:
+            raise InputError(
+                f"gene {gene.gene_id} ({gene.name}): TSS {gene.tss} lies beyond contig {contig}, which has "
+                f"{lengths[contig]} bp in {fasta.path}; are genes and FASTA of one genome build?"
+            )
+        kept.append(Gene(gene.gene_id, gene.name, contig, gene.tss, gene.strand))
+    if not kept:
+        raise InputError(
+            f"FASTA {fasta.path} has none of the contigs of the genes ({_some({g.contig for g in table.genes})}); "
+            f"it has {_some(lengths)}"
+        )
+    counts.leave_out("genes on contigs that the FASTA lacks", len(table.genes) - len(kept))
+    _note_renamed("genes", names, counts)
+    return tuple(kept)
+
+
+def _contigs_of_variants(converted: zarr.Group, fasta: Fasta, counts: Counts) -> dict[int, str]:
+    """Index of each contig that has records → its name in the FASTA."""
+    if "call_genotype" not in converted:
+        raise InputError("the VCF's records have no GT; pdstore needs phased genotypes")
+    with_records = np.unique(np.asarray(converted["variant_contig"]))
+    if not len(with_records):
+        raise InputError("the VCF has no record")
+    contig_ids = [str(name) for name in np.asarray(converted["contig_id"])]
+    names = {contig_ids[index] for index in with_records}
+    matched = match_contigs(names, fasta.lengths)
+    for name in sorted(names - set(matched)):
+        raise InputError(
+            f"FASTA {fasta.path} has no contig {name!r}, on which the VCF has records; it has {_some(fasta.lengths)}"
+        )
+    if len(set(matched.values())) < len(matched):
+        raise InputError(f"the VCF has one contig under two names: {_some(sorted(matched))}; rename one of them")
+    _note_renamed("VCF", matched, counts)
+    return {int(index): matched[contig_ids[index]] for index in with_records}
+
+
+def _genes_with_variants(
+    cohort: _Cohort, fasta: Fasta, contig_names: Mapping[int, str], counts: Counts
+) -> tuple[list[Gene], NDArray[np.float32]]:
+    """Genes on contigs that have records: nothing is known of people's sequence elsewhere."""
+    contigs = set(contig_names.values())
+    kept = [row for row, gene in enumerate(cohort.genes) if gene.contig in contigs]
+    if not kept:
+        raise InputError(
+            f"no gene lies on a contig with variants: genes are on {_some({g.contig for g in cohort.genes})}, "
+            f"variants on {_some(contigs)}"
+        )
+    counts.leave_out("genes on contigs without variants", len(cohort.genes) - len(kept))
+    return [cohort.genes[row] for row in kept], cohort.expression.observed[kept]
+
+
+def _count_alleles(copied: CopiedGenotypes, counts: Counts) -> None:
+    counts.taken["records"] = copied.records
+    counts.taken["SNV alleles"] = int((copied.alleles.kind == SNV).sum())
+    for kind, description in enumerate(KINDS):
+        if kind != SNV:
+            number = int((copied.alleles.kind == kind).sum())
+            counts.leave_out(f"{description} alleles, kept but not applied to haplotypes", number)
+    counts.leave_out("unphased heterozygous calls, read as reference", copied.unphased_calls)
+    counts.leave_out("missing allele calls, read as reference", copied.missing_calls)
+
+
+def _write_genes(store: Store, genes: Sequence[Gene]) -> None:
+    store.create_group("genes", {"genes": len(genes)}, {})
+    for name, values in {
+        "gene_id": [gene.gene_id for gene in genes],
+        "gene_name": [gene.name for gene in genes],
+        "gene_contig": [gene.contig for gene in genes],
+        "gene_strand": [gene.strand for gene in genes],
+    }.items():
+        store.write(f"genes/{name}", ..., np.array(values, dtype=object))
+    store.write("genes/gene_tss", ..., np.array([gene.tss for gene in genes], dtype=np.int64))
+
+
+def _write_expression(store: Store, observed: NDArray[np.float32]) -> None:
+    genes, people = observed.shape
+    store.create_group("expression", {"genes": genes, "samples": people}, {})
+    store.write("expression/observed", ..., observed)
+
+
+def _write_reference(store: Store, fasta: Fasta, contigs: Sequence[str]) -> dict[str, str]:
+    """Write the contigs one after the other; returns the digest of each."""
+    lengths = np.array([fasta.lengths[contig] for contig in contigs], dtype=np.int64)
+    offsets = np.cumsum(lengths) - lengths
+    store.create_group("reference", {"bases": int(lengths.sum()), "contigs": len(contigs)}, {})
+    digests = {}
+    for contig, offset in zip(contigs, offsets, strict=True):
+        sequence = fasta.sequence(contig)
+        digests[contig] = refget_digest(sequence)
+        store.write("reference/sequence", slice(offset, offset + len(sequence)), sequence)
+    store.write("reference/contig_id", ..., np.array(contigs, dtype=object))
+    store.write("reference/contig_offset", ..., offsets)
+    store.write("reference/contig_length", ..., lengths)
+    store.write("reference/contig_digest", ..., np.array(list(digests.values()), dtype=object))
+    return digests
+
+
+def _note_renamed(source: str, names: Mapping[str, str], counts: Counts) -> None:
+    renamed = [f"{name} is {match}" for name, match in sorted(names.items()) if name != match]
+    if renamed:
+        counts.notes.append(f"contig names of the {source} were mapped to the FASTA's: {_some(renamed)}")
+
+
+def _some(names: Any, most: int = 5) -> str:
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

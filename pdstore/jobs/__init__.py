@@ -1,0 +1,1 @@
+"""Runs blocks with dask; knows no biology."""

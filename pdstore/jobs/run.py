@@ -1,0 +1,98 @@
+"""Run tasks on dask workers: bounded in flight, tried three times, the rest goes on where one fails."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
+
+import dask
+from distributed import Client, LocalCluster, as_completed
+
+Task = TypeVar("Task")
+
+ATTEMPTS = 3
+IN_FLIGHT_A_WORKER = 2
+"""Tasks handed to a worker ahead of time, so that it never waits for the next."""
+
+
+class Failure(NamedTuple):
+    """A task that failed at every attempt, and what it said last."""
+
+    task: object
+    error: str
+
+
+@contextmanager
+def local_client(workers: int) -> Iterator[Client]:
+    """A client of worker processes on this machine, one thread each.
+
+    Parameters
+    ----------
+    workers : int
+        Number of worker processes.
+    """
+    with (
+        # Results never travel through dask, so its warnings of large graphs and slow scheduling are noise.
+        dask.config.set({"logging.distributed": "critical", "distributed.comm.timeouts.connect": "60s"}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_tasks(
+    client: Client, function: Callable[[Task], None], tasks: Sequence[Task], finished: Callable[[], None]
+) -> list[Failure]:
+    """Run `function` on every task.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The workers.
+    function : callable
+        Picklable; writes its result itself and returns nothing.
+    tasks : sequence
+        What to run it on; picklable and small.
+    finished : callable
+        Called after each task, whether it worked or failed.
+
+    Returns
+    -------
+    list of Failure
+        Tasks that failed at each of three attempts, in the order in which they did.
+    """
+    failures = []
+    waiting = iter(tasks)
+    in_flight = {}
+    completed = as_completed()
+
+    def submit_next() -> None:
+        for task in waiting:
+            future = client.submit(function, task, pure=False, retries=ATTEMPTS - 1)
+            in_flight[future.key] = task
+            completed.add(future)
+            return
+
+    for _ in range(IN_FLIGHT_A_WORKER * max(1, len(client.nthreads()))):
+        submit_next()
+    for future in completed:
+        task = in_flight.pop(future.key)
+        if future.status != "finished":
+            error = future.exception()
+            failures.append(Failure(task, f"{type(error).__name__}: {error}"))
+        future.release()
+        finished()
+        submit_next()
+    return failures

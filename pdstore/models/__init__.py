@@ -1,0 +1,1 @@
+"""Sequence to tracks: the protocol, the registry and the models; knows no Zarr and no dask."""

@@ -1,0 +1,70 @@
+"""Models by name: the entry points of the group ``pdstore.models``, of pdstore and of any other package."""
+
+import difflib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from pdstore.errors import ModelError
+from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.protocol import SequenceModel
+
+ENTRY_POINT_GROUP = "pdstore.models"
+
+
+def model_names() -> list[str]:
+    """Names of the registered models, sorted."""
+    return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
+
+
+def model_class(name: str) -> type[SequenceModel]:
+    """The model registered under a name.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or two packages register the name; the message lists the models there are.
+    """
+    entries = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+    if len({entry.value for entry in entries}) > 1:
+        raise ModelError(f"model {name!r} is registered twice: {' and '.join(sorted(e.value for e in entries))}")
+    if not entries:
+        close = difflib.get_close_matches(name, model_names(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ModelError(f"there is no model {name!r}: the models are {', '.join(model_names())}{hint}")
+    loaded: type[SequenceModel] = entries[0].load()
+    return loaded
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model by name and weights: small enough to send to a worker, which loads it once.
+
+    Attributes
+    ----------
+    name : str
+        Name in the registry.
+    weights : Path or None
+        Its weights.
+    device : str
+        Torch device.
+    """
+
+    name: str
+    weights: Path | None
+    device: str = "cpu"
+
+    @property
+    def window(self) -> WindowSpec:
+        """The window that the model reads; the model is not loaded for it."""
+        return model_class(self.name).window_of(self.weights)
+
+    def load(self) -> SequenceModel:
+        """The model, loaded once a process."""
+        return _load(self)
+
+
+@lru_cache(maxsize=1)
+def _load(reference: ModelReference) -> SequenceModel:
+    return model_class(reference.name).load(reference.weights, reference.device)

@@ -1,0 +1,263 @@
+"""One gene's answer, assembled from the store. Imports zarr and numpy, nothing heavier: a query must feel instant."""
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdstore.analysis.support import fraction_supported, gene_support_status, support
+from pdstore.errors import MissingDataError, UnknownGeneError, UsageError
+from pdstore.store import Store, read_together
+
+FdrKind = Literal["published", "empirical"]
+
+_SUPPORT_WORDS = {1: "supported", -1: "unsupported", 0: "undetermined"}
+_GENE_FIELDS = {
+    "name": "gene_name",
+    "id": "gene_id",
+    "contig": "gene_contig",
+    "tss": "gene_tss",
+    "strand": "gene_strand",
+}
+_CORRELATION_FIELDS = {
+    "pearson_r": "pearson_r",
+    "p_value": "p_value",
+    "null_mean": "null_mean",
+    "null_sd": "null_sd",
+    "null_t": "null_t",
+    "null_p": "null_p",
+    "fdr": "fdr",
+    "empirical_p": "empirical_p",
+    "empirical_fdr": "empirical_fdr",
+    "ci_low": "r_ci_low",
+    "ci_high": "r_ci_high",
+}
+_FDR_FIELD: dict[FdrKind, str] = {"published": "fdr", "empirical": "empirical_fdr"}
+
+
+def find_gene(store: Store, name: str) -> int:
+    """Row of a gene.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    name : str
+        Symbol in any case, or identifier with or without version.
+
+    Returns
+    -------
+    int
+        Row of genes/, 0-based.
+
+    Raises
+    ------
+    UnknownGeneError
+        No gene has the name, and the closest names are given; or several share it, and their ids are given.
+    """
+    values = read_together(store, {"genes/gene_id": ..., "genes/gene_name": ...})
+    ids, symbols = (_present(values, f"genes/{array}").tolist() for array in ("gene_id", "gene_name"))
+    return _find_gene(name, ids, symbols)
+
+
+def filled_models(store: Store) -> list[str]:
+    """Names of the models that the store holds predictions of, the first filled first."""
+    names = store.members("predictions")
+    return sorted(names, key=lambda name: (store.group(f"predictions/{name}").attrs.get("order", 0), name))
+
+
+def query_gene(
+    store: Store, gene: str, model: str | None = None, alpha: float = 0.05, fdr_kind: FdrKind = "published"
+) -> dict[str, Any]:
+    """Everything that a store knows about a gene.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    gene : str
+        Symbol in any case, or identifier with or without version.
+    model : str, optional
+        Name of a filled model; the first filled where not given.
+    alpha : float
+        False discovery rate below which a correlation is called.
+    fdr_kind : {"published", "empirical"}
+        Which false discovery rate: of the published test, or of the empirical p.
+
+    Returns
+    -------
+    dict
+        ``gene``, ``model``, ``n_samples``, ``correlation``, ``drivers`` and ``support``; values that the store lacks
+        are None.
+
+    Raises
+    ------
+    UnknownGeneError
+        No gene, or several genes, of that name.
+    MissingDataError
+        The store holds no predictions, or none of that model.
+    """
+    if fdr_kind not in _FDR_FIELD:
+        raise UsageError(f"there is no FDR of kind {fdr_kind!r}: it is {' or '.join(_FDR_FIELD)}")
+    row = find_gene(store, gene)
+    model = _chosen_model(store, model)
+    window = str(store.group(f"predictions/{model}").attrs["window"])
+    values = read_together(store, _selections(row, model, window))
+    n_samples = _number(values[f"statistics/{model}/n_samples"], missing=-1)
+    drivers = _drivers(store, values, model, window)
+    return {
+        "gene": {field: _plain(_present(values, f"genes/{array}")) for field, array in _GENE_FIELDS.items()},
+        "model": model,
+        "n_samples": n_samples,
+        "correlation": _correlation(values, model, alpha, _FDR_FIELD[fdr_kind]),
+        "drivers": drivers,
+        "support": _support(drivers),
+    }
+
+
+def _find_gene(name: str, ids: list[str], symbols: list[str]) -> int:
+    wanted = name.strip().upper()
+    stable = re.sub(r"^(ENS[A-Z]*G\d+)\.\d+", r"\1", wanted)
+    by_id = [row for row, gene_id in enumerate(ids) if gene_id.upper() in (wanted, stable)]
+    by_symbol = [row for row, symbol in enumerate(symbols) if symbol.upper() == wanted]
+    found = by_id or by_symbol
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownGeneError(
+            f"{len(found)} genes are called {name}: ask for one of {', '.join(ids[i] for i in found)}"
+        )
+    known = {text.upper(): text for text in [*ids, *symbols]}
+    close = [known[text] for text in difflib.get_close_matches(wanted, known, n=3, cutoff=0.6)]
+    hint = (
+        f"the closest are {', '.join(close)}" if close else f"the store has {len(ids)} genes, none with a similar name"
+    )
+    raise UnknownGeneError(f"no gene {name!r} in the store; {hint}")
+
+
+def _chosen_model(store: Store, model: str | None) -> str:
+    models = filled_models(store)
+    if not models:
+        raise MissingDataError(f"store {store.url} holds no predictions yet: run pdstore fill")
+    if model is None:
+        return models[0]
+    if model not in models:
+        raise MissingDataError(
+            f"store {store.url} holds no predictions of model {model!r}; it holds {', '.join(models)}"
+        )
+    return model
+
+
+def _selections(row: int, model: str, window: str) -> dict[str, Any]:
+    """Every array that a gene's answer needs, and what of it."""
+    statistics = [
+        *_CORRELATION_FIELDS.values(),
+        "n_samples",
+        "driver_count",
+        "driver_rank",
+        "pearson_r_with_prediction",
+    ]
+    return (
+        {f"genes/{array}": row for array in _GENE_FIELDS.values()}
+        | {f"statistics/{model}/{array}": row for array in statistics}
+        | {f"attributions/{model}/ism": row, f"attributions/{model}/gradient_x_input": row}
+        | {f"eqtl/{window}/slope": row, f"eqtl/{window}/p_value": row}
+        | {f"windows/{window}/variant_start": row}
+    )
+
+
+def _correlation(values: Mapping[str, Any], model: str, alpha: float, fdr_field: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        field: _number(values[f"statistics/{model}/{array}"]) for field, array in _CORRELATION_FIELDS.items()
+    }
+    fdr, r = fields[fdr_field], fields["pearson_r"]
+    status = None
+    if r is not None and fdr is not None:
+        status = "not significant" if fdr >= alpha else "correlated" if r > 0 else "anticorrelated"
+    return fields | {"status": status}
+
+
+def _drivers(store: Store, values: Mapping[str, Any], model: str, window: str) -> list[dict[str, Any]] | None:
+    """The drivers, the main one first; None where the store does not know them."""
+    count = values[f"statistics/{model}/driver_count"]
+    if count is None or _number(values[f"statistics/{model}/n_samples"], missing=-1) is None:
+        return None
+    rank = _present(values, f"statistics/{model}/driver_rank")
+    columns = sorted(np.flatnonzero(rank > 0).tolist(), key=lambda column: rank[column])
+    if not columns:
+        return []
+    rows = int(_present(values, f"windows/{window}/variant_start")) + np.array(columns)
+    low, high = int(rows.min()), int(rows.max()) + 1
+    fields = ("position", "ref", "alt", "allele_frequency")
+    variants = read_together(store, {f"variants/{field}": slice(low, high) for field in fields})
+    contig, tss = str(_present(values, "genes/gene_contig")), int(_present(values, "genes/gene_tss"))
+    per_variant = {
+        "ism": f"attributions/{model}/ism",
+        "gradient_x_input": f"attributions/{model}/gradient_x_input",
+        "eqtl_slope": f"eqtl/{window}/slope",
+        "eqtl_p": f"eqtl/{window}/p_value",
+        "pearson_r_with_prediction": f"statistics/{model}/pearson_r_with_prediction",
+    }
+    drivers = []
+    for column, row in zip(columns, rows - low, strict=True):
+        position, ref, alt, frequency = (_present(variants, f"variants/{field}")[row] for field in fields)
+        numbers = {field: _element(values[path], column) for field, path in per_variant.items()}
+        drivers.append(
+            {
+                "variant": f"{contig}:{position}:{ref}:{alt}",
+                "position": int(position),
+                "distance_to_tss": int(position) - tss,
+                "allele_frequency": _number(frequency),
+                **numbers,
+                "main": bool(rank[column] == 1),
+                "support": _SUPPORT_WORDS[int(support(_or_nan(numbers["ism"]), _or_nan(numbers["eqtl_slope"])))],
+            }
+        )
+    return drivers
+
+
+def _support(drivers: list[dict[str, Any]] | None) -> dict[str, Any]:
+    if drivers is None:
+        return dict.fromkeys(("status", "supported", "unsupported", "fraction_supported"))
+    signs = {word: sign for sign, word in _SUPPORT_WORDS.items()}
+    of_drivers = np.array([signs[driver["support"]] for driver in drivers], dtype=np.int8)
+    return {
+        "status": gene_support_status(of_drivers),
+        "supported": int((of_drivers == 1).sum()),
+        "unsupported": int((of_drivers == -1).sum()),
+        "fraction_supported": _number(fraction_supported(of_drivers)),
+    }
+
+
+def _present(values: Mapping[str, NDArray[Any] | None], path: str) -> NDArray[Any]:
+    value = values[path]
+    if value is None:
+        raise MissingDataError(f"the store has no array {path}")
+    return value
+
+
+def _number(value: Any, missing: int | None = None) -> float | int | None:
+    """A number as JSON has it; None for NaN, for the value that means missing, and where the store has no array."""
+    if value is None:
+        return None
+    number: float | int = np.asarray(value).item()
+    if number == missing or (isinstance(number, float) and not math.isfinite(number)):
+        return None
+    return number
+
+
+def _element(row: NDArray[Any] | None, column: int) -> float | int | None:
+    return None if row is None else _number(row[column])
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _plain(value: NDArray[Any]) -> str | int:
+    item: str | int = value.item()
+    return item

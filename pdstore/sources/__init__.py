@@ -1,0 +1,1 @@
+"""Everything that comes from outside: VCF, FASTA, genes, expression, simulated cohorts."""

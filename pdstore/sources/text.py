@@ -1,0 +1,50 @@
+"""Text files, gzipped or not, line by line; what is wrong with one is said in a line."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pdstore.errors import InputError
+
+
+def existing_file(path: Path, what: str) -> Path:
+    """`path`, if it is a file; raises `InputError` where it is not."""
+    if not path.is_file():
+        raise InputError(f"{what} {path}: no such file")
+    return path
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file begins like gzip, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of a text file.
+
+    Parameters
+    ----------
+    path : Path
+        Plain or gzipped.
+
+    Yields
+    ------
+    (int, str)
+        1-based line number, and the line without its end.
+
+    Raises
+    ------
+    InputError
+        The gzip stream is damaged or ends early, or the file is not UTF-8 text.
+    """
+    number = 0
+    try:
+        with gzip.open(path, "rt", encoding="utf-8-sig") if is_gzip(path) else path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                yield number, line.rstrip("\r\n")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: truncated or damaged gzip file after line {number}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file (line {number + 1} is not UTF-8)") from error

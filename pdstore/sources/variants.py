@@ -1,0 +1,168 @@
+"""Records of a VCF → alternate alleles, each in its shortest form; and what is wrong with the records."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+KINDS = ("SNV", "insertion", "deletion", "MNV or complex", "symbolic, breakend or *")
+"""What an allele is, by the number that `variants/kind` holds."""
+
+SNV, INSERTION, DELETION, COMPLEX, OTHER = range(len(KINDS))
+
+
+class Alleles(NamedTuple):
+    """Alternate alleles, one row each.
+
+    Attributes
+    ----------
+    record : ndarray of int64, shape (alleles,)
+        Row of the record, 0-based.
+    allele_index : ndarray of int8, shape (alleles,)
+        Which alternate allele of the record, from 1.
+    position : ndarray of int32, shape (alleles,)
+        1-based position of the trimmed allele.
+    ref, alt : ndarray of object (str), shape (alleles,)
+        Trimmed alleles, upper case.
+    kind : ndarray of int8, shape (alleles,)
+        Index into `KINDS`.
+    """
+
+    record: NDArray[np.int64]
+    allele_index: NDArray[np.int8]
+    position: NDArray[np.int32]
+    ref: NDArray[np.object_]
+    alt: NDArray[np.object_]
+    kind: NDArray[np.int8]
+
+
+def alternate_alleles(position: NDArray[np.int32], alleles: NDArray[np.object_]) -> Alleles:
+    """One row per alternate allele.
+
+    Parameters
+    ----------
+    position : ndarray of int32, shape (records,)
+        1-based.
+    alleles : ndarray of object (str), shape (records, alleles)
+        Reference first; "" where the record has fewer alleles.
+
+    Returns
+    -------
+    Alleles
+        In the order of records, then of alleles.
+    """
+    record, column = np.nonzero((alleles[:, 1:] != "") & (alleles[:, 1:] != "."))
+    ref = np.array([text.upper() for text in alleles[record, 0]], dtype=object)
+    alt = np.array([text.upper() for text in alleles[record, column + 1]], dtype=object)
+    where = position[record].astype(np.int32)
+    kind = np.zeros(len(record), dtype=np.int8)
+    for row in range(len(record)):
+        shift, ref[row], alt[row] = trimmed(ref[row], alt[row])
+        where[row] += shift
+        kind[row] = allele_kind(ref[row], alt[row])
+    return Alleles(record.astype(np.int64), (column + 1).astype(np.int8), where, ref, alt, kind)
+
+
+def trimmed(ref: str, alt: str) -> tuple[int, str, str]:
+    """An allele without the bases that reference and alternate share, but at least one base each.
+
+    The end is trimmed first, then the beginning, as VCF's parsimony asks; symbolic alleles stay as they are.
+
+    Returns
+    -------
+    (int, str, str)
+        By how many bases the position moves, reference and alternate.
+    """
+    if len(ref) == len(alt) == 1 or not _is_sequence(ref, alt):
+        return 0, ref, alt
+    while len(ref) > 1 and len(alt) > 1 and ref[-1] == alt[-1]:
+        ref, alt = ref[:-1], alt[:-1]
+    shift = 0
+    while len(ref) > 1 and len(alt) > 1 and ref[0] == alt[0]:
+        ref, alt, shift = ref[1:], alt[1:], shift + 1
+    return shift, ref, alt
+
+
+def allele_kind(ref: str, alt: str) -> int:
+    """What a trimmed allele is: an index into `KINDS`."""
+    if not _is_sequence(ref, alt) or ref == alt:
+        return OTHER
+    if len(ref) == len(alt) == 1:
+        return SNV
+    if len(ref) == 1 and ref == alt[0]:
+        return INSERTION
+    if len(alt) == 1 and alt == ref[0]:
+        return DELETION
+    return COMPLEX
+
+
+def first_out_of_order(contig: NDArray[np.integer], position: NDArray[np.integer]) -> int | None:
+    """Row of the first record that stands before its predecessor, or whose contig was left before; else None.
+
+    Parameters
+    ----------
+    contig, position : ndarray of int, shape (records,)
+        Index of the contig and 1-based position of each record.
+    """
+    backwards = (contig[1:] == contig[:-1]) & (position[1:] < position[:-1])
+    begins = np.flatnonzero(np.r_[True, contig[1:] != contig[:-1]]) if len(contig) else np.empty(0, dtype=np.int64)
+    _, first = np.unique(contig[begins], return_index=True)
+    returns = np.setdiff1d(begins, begins[first])
+    rows = np.r_[np.flatnonzero(backwards) + 1, returns]
+    return int(rows.min()) if len(rows) else None
+
+
+def unphased_heterozygotes(calls: NDArray[np.int8], phased: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which calls are heterozygous without a phase.
+
+    Parameters
+    ----------
+    calls : ndarray of int8, shape (records, people, ploidy)
+        Alleles; negative is missing.
+    phased : ndarray of bool, shape (records, people)
+        Whether the call is phased.
+
+    Returns
+    -------
+    ndarray of bool, shape (records, people)
+    """
+    present = calls >= 0
+    highest = calls.max(axis=-1)
+    lowest = np.where(present, calls, np.int8(127)).min(axis=-1)
+    result: NDArray[np.bool_] = ~phased & (present.sum(axis=-1) > 1) & (highest != lowest)
+    return result
+
+
+def first_wrong_reference(
+    sequence: NDArray[np.uint8], position: NDArray[np.int32], ref: NDArray[np.object_]
+) -> int | None:
+    """Row of the first record whose reference allele is not what the contig has there, or None.
+
+    A letter of the contig other than A, C, G, T and N is taken to agree: VCF writes such bases as it likes.
+
+    Parameters
+    ----------
+    sequence : ndarray of uint8, shape (bases,)
+        Upper-case ASCII letters of the contig.
+    position : ndarray of int32, shape (records,)
+        1-based.
+    ref : ndarray of object (str), shape (records,)
+        Reference alleles.
+    """
+    lengths = np.array([len(text) for text in ref], dtype=np.int64)
+    start = position.astype(np.int64) - 1
+    outside = (start < 0) | (start + lengths > len(sequence))
+    if outside.any():
+        return int(np.flatnonzero(outside)[0])
+    # Every base of every reference allele, one after the other.
+    letters = np.frombuffer("".join(ref).upper().encode("ascii", "replace"), dtype=np.uint8)
+    record = np.repeat(np.arange(len(ref)), lengths)
+    within = np.arange(len(letters)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    contig_letters = sequence[start[record] + within]
+    ambiguous = ~np.isin(contig_letters, np.frombuffer(b"ACGTN", dtype=np.uint8))
+    wrong = record[(letters != contig_letters) & ~ambiguous]
+    return int(wrong[0]) if len(wrong) else None
+
+
+def _is_sequence(ref: str, alt: str) -> bool:
+    return bool(ref) and bool(alt) and not (set(ref) | set(alt)) - set("ACGT")

@@ -1,0 +1,1 @@
+"""One module a store group that is filled: its blocks, and how one block is read, computed and written."""

@@ -1,0 +1,70 @@
+"""attributions/<model>/: in-silico mutagenesis of every SNV of a gene's window."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+
+from pdstore.analysis.readout import read_out
+from pdstore.haplotypes.build import WindowSnvs, haplotype_windows
+from pdstore.models.protocol import predict_in_batches
+from pdstore.models.registry import ModelReference
+from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_variant_sizes
+from pdstore.stages.model_group import check_model, model_attributes
+from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.store import Store
+
+
+@dataclass(frozen=True)
+class Attributions:
+    """The stage "attributions": a block is a gene."""
+
+    model: ModelReference
+    name = "attributions"
+
+    @property
+    def group(self) -> str:
+        return f"attributions/{self.model.name}"
+
+    @property
+    def _mark(self) -> str:
+        return f"{self.group}/alternate_tracks"
+
+    def prepare(self, store: Store) -> None:
+        if check_model(store, self.group, f"{self.group}/ism", self.model):
+            return
+        model = self.model.load()
+        sizes = {
+            **window_variant_sizes(store, self.model.window),
+            "bins": model.bins,
+            "tracks": len(model.track_names),
+        }
+        attributes = {**model_attributes(model), "pdstore_version": version("pdstore")}
+        store.create_group(self.group, sizes, attributes)
+
+    def pending(self, store: Store, genes: Sequence[int]) -> Pending:
+        return pending_genes(store, self._mark, genes)
+
+    def run(self, store: Store, block: Block) -> None:
+        (gene,) = block
+        model = self.model.load()
+        window = read_gene_window(store, model.window, gene)
+        reference = read_reference_window(store, model.window, gene)
+        columns = np.flatnonzero(window.is_snv)
+        alternates = np.full(store.array(self._mark).shape[1:], np.nan, dtype=np.float32)
+        for start in range(0, len(columns), model.batch_size):
+            batch = slice(start, start + model.batch_size)
+            snvs = WindowSnvs(window.snvs.offset[batch], window.snvs.alternate[batch])
+            windows = haplotype_windows(reference, np.eye(len(snvs.offset), dtype=bool), snvs)
+            alternates[columns[batch]] = predict_in_batches(model, windows)
+        # The baseline runs through the same code in a batch of the same size: see predict_in_batches.
+        baseline = read_out(predict_in_batches(model, reference[None])[0], model.readout)
+        store.write(f"{self.group}/ism", gene, read_out(alternates, model.readout) - baseline)
+        store.write(self._mark, gene, alternates)
+
+    def gather(self, store: Store) -> None:
+        """Nothing spans several genes."""
+
+    def describe(self, store: Store, block: Block) -> str:
+        return f"attributions of gene {gene_label(store, block[0])}"

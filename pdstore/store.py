@@ -1,0 +1,226 @@
+"""A store: a Zarr v3 hierarchy, its groups as zarr or as xarray Datasets."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import zarr
+import zarr.api.asynchronous
+from numpy.typing import NDArray
+
+from pdstore.errors import MissingDataError, ProvenanceError, StoreError
+from pdstore.schema import FORMAT_VERSION, create_array, schema_of
+
+if TYPE_CHECKING:
+    import xarray
+
+Mode = Literal["r", "r+"]
+
+
+class Store:
+    """A pdstore store.
+
+    Made by `open_store` or `create_store`.
+
+    Attributes
+    ----------
+    url : str
+        Where it lies.
+    root : zarr.Group
+        Its root group.
+    """
+
+    def __init__(self, url: str, root: zarr.Group) -> None:
+        self.url = url
+        self.root = root
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the root: format, versions, provenance, counts."""
+        return dict(self.root.attrs)
+
+    def group(self, path: str) -> zarr.Group:
+        """A group as zarr; raises `MissingDataError` where the store has none of this path."""
+        node = self.root.get(path)
+        if not isinstance(node, zarr.Group):
+            raise MissingDataError(f"store {self.url} has no group {path}")
+        return node
+
+    def array(self, path: str) -> zarr.Array[Any]:
+        """An array as zarr, set to write chunks even where they hold the fill value only.
+
+        Zarr would otherwise delete such a chunk, and a chunk that exists is the mark of a block that is done.
+        """
+        node = self.root.get(path)
+        if not isinstance(node, zarr.Array):
+            raise MissingDataError(f"store {self.url} has no array {path}")
+        return node.with_config({"write_empty_chunks": True})
+
+    def read(self, path: str, selection: Any = ...) -> NDArray[Any]:
+        """Values of an array, or of a selection of it."""
+        values = self.array(path)[selection]
+        return np.asarray(values)
+
+    def write(self, path: str, selection: Any, values: Any) -> None:
+        """Write values of an array."""
+        self.array(path)[selection] = values
+
+    def members(self, path: str) -> list[str]:
+        """Names of the groups in a group, sorted; none where there is no such group."""
+        node = self.root.get(path)
+        return sorted(node.group_keys()) if isinstance(node, zarr.Group) else []
+
+    def dataset(self, path: str) -> "xarray.Dataset":
+        """A group as an xarray Dataset, read lazily."""
+        import xarray
+
+        self.group(path)
+        return xarray.open_zarr(self.root.store, group=path, consolidated=False, zarr_format=3, chunks=None)
+
+    def create_group(
+        self, path: str, sizes: Mapping[str, int], attributes: Mapping[str, Any], without: Collection[str] = ()
+    ) -> None:
+        """Create a group and its arrays as schemas/ says, or hold the one that is there against `attributes`.
+
+        May be called again after an interruption: what is missing is created, what is there stays.
+
+        Parameters
+        ----------
+        path : str
+            Path of the group.
+        sizes : mapping of str to int
+            Size of each dimension.
+        attributes : mapping
+            Attributes of the group: its provenance.
+        without : collection of str
+            Optional arrays that the group lacks.
+
+        Raises
+        ------
+        ProvenanceError
+            The group was made with other attributes; both values are named.
+        """
+        schema = schema_of(path)
+        node = self.root.get(path)
+        if isinstance(node, zarr.Group) and node.attrs.keys():
+            _check_provenance(path, node.attrs.asdict(), attributes)
+            group = node
+        else:
+            group = self.root.require_group(path)
+            group.attrs.put(dict(attributes))
+        for name, array in schema.arrays.items():
+            if name not in group and name not in without:
+                create_array(group, array, sizes, group.attrs.asdict())
+
+    def chunks_written(self, path: str) -> set[tuple[int, ...]]:
+        """Grid coordinates of the chunks of an array that are in the store.
+
+        Keys are parsed strictly: a kill leaves ``name.<uuid>.partial`` beside chunks, and an empty file is no chunk.
+        """
+        prefix = f"{path}/c/"
+        ndim = self.array(path).ndim
+        keys = zarr.core.sync.sync(_keys_with_size(self.root.store, prefix))
+        written = set()
+        for key, size in keys:
+            parts = key.removeprefix(prefix).split("/")
+            if size > 0 and len(parts) == ndim and all(part.isascii() and part.isdigit() for part in parts):
+                written.add(tuple(int(part) for part in parts))
+        return written
+
+
+def open_store(url: str | Path, mode: Mode = "r") -> Store:
+    """Open a store.
+
+    Parameters
+    ----------
+    url : str or Path
+        A folder.
+    mode : {"r", "r+"}
+        Read only, or read and write.
+
+    Returns
+    -------
+    Store
+
+    Raises
+    ------
+    StoreError
+        There is nothing at `url`, it is no pdstore store, or it has a format that this pdstore does not read.
+
+    Examples
+    --------
+    >>> store = open_store("pdstore-demo/demo.zarr")  # doctest: +SKIP
+    >>> store.dataset("genes")  # doctest: +SKIP
+    """
+    url = str(url)
+    if "://" in url:
+        raise StoreError(f"store {url}: this version opens folders only")
+    if not Path(url).is_dir():
+        raise StoreError(f"store {url}: no such folder; make a store with pdstore init, or name another with --store")
+    try:
+        root = zarr.open_group(url, mode=mode, zarr_format=3)
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError, ValueError) as error:
+        raise StoreError(f"{url} is not a pdstore store: it holds no Zarr group of format 3") from error
+    version = root.attrs.get("pdstore_format")
+    if version is None:
+        raise StoreError(f"{url} is not a pdstore store: its attributes have no pdstore_format")
+    if version != FORMAT_VERSION:
+        raise StoreError(f"store {url} has format {version}, but this pdstore reads format {FORMAT_VERSION}")
+    return Store(url, root)
+
+
+def create_store(path: Path) -> Store:
+    """An empty hierarchy in a new folder: it becomes a store when `mark_complete` has written its attributes."""
+    return Store(str(path), zarr.create_group(str(path), zarr_format=3))
+
+
+def mark_complete(store: Store, attributes: Mapping[str, Any]) -> None:
+    """Write the root's attributes, without which `open_store` refuses a hierarchy."""
+    store.root.attrs.put({"pdstore_format": FORMAT_VERSION, **attributes})
+
+
+def read_together(store: Store, selections: Mapping[str, Any]) -> dict[str, NDArray[Any] | None]:
+    """Read many small selections at once.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    selections : mapping of str to selection
+        Path of an array → what of it.
+
+    Returns
+    -------
+    dict
+        Path → values; None where the store has no such array.
+    """
+
+    async def read(path: str, selection: Any) -> NDArray[Any] | None:
+        try:
+            array = await zarr.api.asynchronous.open_array(store=store.root.store, path=path, zarr_format=3)
+        except (FileNotFoundError, zarr.errors.ArrayNotFoundError):
+            return None
+        return np.asarray(await array.getitem(selection))
+
+    async def gather(items: Iterable[tuple[str, Any]]) -> list[NDArray[Any] | None]:
+        return await asyncio.gather(*(read(path, selection) for path, selection in items))
+
+    values = zarr.core.sync.sync(gather(selections.items()))
+    return dict(zip(selections, values, strict=True))
+
+
+def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        # The version is recorded, not compared: a newer pdstore may go on with a fill; the order is the first fill's.
+        if name not in ("pdstore_version", "order") and stored.get(name) != value:
+            raise ProvenanceError(
+                f"{path} was filled with {name} {stored.get(name)!r}, but {value!r} is given now; "
+                "use the same, or fill another store"
+            )
+
+
+async def _keys_with_size(store: Any, prefix: str) -> list[tuple[str, int]]:
+    keys = [key async for key in store.list_prefix(prefix)]
+    return [(key, await store.getsize(key)) for key in keys]

@@ -84,9 +84,7 @@ def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None) -> No
             Text(driver["support"], style=_COLOURS.get(driver["support"], "")),
         )
     console.print(table, no_wrap=True, overflow="ignore", crop=False)
-    console.print(
-        "  * main driver; slope: eQTL effect per alternate allele; R: of the variant's own term with the prediction"
-    )
+    console.print("  * main driver; slope: eQTL effect per alternate allele; R: of its own term with the prediction")
 
 
 def _print_support(console: Console, support: dict[str, Any]) -> None:

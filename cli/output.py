@@ -32,9 +32,9 @@ def note(message: str) -> None:
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
-    """A number for a person; – where the store has none."""
+    """A number for a person; a dash where the store has none."""
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, int):
         return str(value)
     if value != 0 and abs(value) < 10**-digits:

@@ -112,7 +112,7 @@ def fill(
             stage.prepare(store)
             pending = stage.pending(store, rows)
             observer.stage_begins(name, len(pending.todo), pending.done)
-            failed: list[Failure] = []
+            failed: list[Failure[Block]] = []
             if pending.todo:
                 if client is None:
                     client = stack.enter_context(local_client(workers or usable_cores()))

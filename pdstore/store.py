@@ -77,7 +77,10 @@ class Store:
         import xarray
 
         self.group(path)
-        return xarray.open_zarr(self.root.store, group=path, consolidated=False, zarr_format=3, chunks=None)
+        dataset: xarray.Dataset = xarray.open_zarr(
+            self.root.store, group=path, consolidated=False, zarr_format=3, chunks=None
+        )
+        return dataset
 
     def create_group(
         self, path: str, sizes: Mapping[str, int], attributes: Mapping[str, Any], without: Collection[str] = ()

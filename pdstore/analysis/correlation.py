@@ -19,7 +19,8 @@ def unit_deviations(x: ArrayLike) -> NDArray[np.float64]:
     deviations = values - values.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(deviations, axis=-1, keepdims=True)
     varies = length > RELATIVE_NOISE * np.linalg.norm(values, axis=-1, keepdims=True)
-    return np.divide(deviations, length, out=np.full_like(values, np.nan), where=varies)
+    unit: NDArray[np.float64] = deviations / np.where(varies, length, np.nan)
+    return unit
 
 
 def pearson_r(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pdstore.analysis.correlation import MIN_PEOPLE, pearson_p, pearson_r
+from pdstore.analysis.correlation import MIN_PEOPLE, RELATIVE_NOISE, pearson_p
 
 
 class EqtlSlopes(NamedTuple):
@@ -37,23 +37,18 @@ def eqtl_slopes(dosage: ArrayLike, observed: ArrayLike) -> EqtlSlopes:
     slope, p_value : array, shape=(snvs,), float64
         NaN where dosage or expression has no variance, or for fewer than 3 people.
     """
-    dosage, observed = np.asarray(dosage, dtype=np.float64), np.asarray(observed, dtype=np.float64)
-    people = observed.shape[-1]
-    r = pearson_r(dosage, observed)
-    if not dosage.shape[0] or people < MIN_PEOPLE:
-        return EqtlSlopes(np.full(len(r), np.nan), np.full(len(r), np.nan))
-    # slope = R sd(observed) / sd(dosage); where dosage does not vary R is NaN already, and so is the slope.
-    spread = dosage.std(axis=-1)
-    slope = np.divide(r * observed.std(), spread, out=np.full(len(r), np.nan), where=spread > 0)
-    return EqtlSlopes(slope, pearson_p(r, people))
-    x, y = np.asarray(dosage, dtype=np.float64), np.asarray(observed, dtype=np.float64)
+    x, y = np.array(dosage, dtype=np.float64), np.array(observed, dtype=np.float64)
     if y.size < MIN_PEOPLE:
         return EqtlSlopes(np.full(len(x), np.nan), np.full(len(x), np.nan))
-    squares = np.vecdot(x, x), np.vecdot(y, y)
-    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean()
-    # Sums of squared deviations, NaN where they are only rounding.
-    sxx, syy = (
-        np.where(s > RELATIVE_NOISE**2 * q, s, np.nan) for s, q in zip((np.vecdot(x, x), np.vecdot(y, y)), squares)
-    )
+    sxx, syy = _centre(x), _centre(y)
     sxy = x @ y
-    return EqtlSlopes(sxy / sxx, pearson_p(np.clip(sxy / np.sqrt(sxx * syy), -1, 1), y.size))
+    r = np.clip(sxy / np.sqrt(sxx * syy), -1.0, 1.0)
+    return EqtlSlopes(np.where(np.isnan(r), np.nan, sxy / sxx), pearson_p(r, y.size))
+
+
+def _centre(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Subtract the mean in place (new memory is most of the time here); the sum of squares left, NaN if rounding."""
+    size = np.vecdot(values, values)
+    values -= values.mean(axis=-1, keepdims=True)
+    squares = np.vecdot(values, values)
+    return np.where(squares > RELATIVE_NOISE**2 * size, squares, np.nan)

@@ -9,7 +9,6 @@ from pdstore.errors import UsageError
 
 Readout = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-NOT_FILLED = -1
 NO_SECOND_HAPLOTYPE = -2
 
 
@@ -50,7 +49,8 @@ def read_out(tracks: ArrayLike, readout: str) -> NDArray[np.float64]:
     """
     if readout not in READOUTS:
         raise UsageError(f"unknown readout {readout!r}: choose one of {', '.join(READOUTS)}")
-    return READOUTS[readout](np.asarray(tracks, dtype=np.float64)).mean(axis=-1)
+    value: NDArray[np.float64] = READOUTS[readout](np.asarray(tracks, dtype=np.float64)).mean(axis=-1)
+    return value
 
 
 def person_prediction(haplotype_readout: ArrayLike, haplotype_index: ArrayLike) -> NDArray[np.float64]:
@@ -83,4 +83,5 @@ def person_prediction(haplotype_readout: ArrayLike, haplotype_index: ArrayLike) 
     # Counted from the end, -1 finds NaN and -2 nothing to add.
     values = np.concatenate([readouts, [0.0, np.nan]])[index]
     present = (index != NO_SECOND_HAPLOTYPE).sum(axis=1)
-    return np.divide(values.sum(axis=1), present, out=np.full(len(index), np.nan), where=present > 0)
+    mean: NDArray[np.float64] = values.sum(axis=1) / np.where(present > 0, present, np.nan)
+    return mean

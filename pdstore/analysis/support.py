@@ -23,7 +23,8 @@ def support(ism: ArrayLike, slope: ArrayLike) -> NDArray[np.int8]:
     support : array, shape=(snvs,), int8
         1 supported (same sign), -1 unsupported (opposite signs), 0 undetermined (either is zero or NaN).
     """
-    return np.nan_to_num(np.sign(ism) * np.sign(slope)).astype(np.int8)
+    agreement: NDArray[np.float64] = np.sign(np.asarray(ism, np.float64)) * np.sign(np.asarray(slope, np.float64))
+    return np.nan_to_num(agreement).astype(np.int8)
 
 
 def fraction_supported(support_of_drivers: ArrayLike, weight: ArrayLike | None = None) -> float:

@@ -28,12 +28,12 @@ class DistinctHaplotypes(NamedTuple):
     ----------
     alleles : ndarray of bool, shape (haplotypes, snvs)
         The distinct rows, sorted: neighbours are alike, which compresses well.
-    index : ndarray of int32, shape (people, ploidy)
+    haplotype_index : ndarray of int32, shape (people, ploidy)
         Row of `alleles` of each person's haplotype; -2 where the person has no such haplotype.
     """
 
     alleles: NDArray[np.bool_]
-    index: NDArray[np.int32]
+    haplotype_index: NDArray[np.int32]
 
 
 def carried_alleles(
@@ -54,7 +54,8 @@ def carried_alleles(
     -------
     ndarray of bool, shape (alleles, people, ploidy)
     """
-    return calls[record] == allele_index[:, None, None]
+    carried: NDArray[np.bool_] = calls[record] == allele_index[:, None, None]
+    return carried
 
 
 def alternate_dosage(carried: NDArray[np.bool_]) -> NDArray[np.int8]:
@@ -70,7 +71,8 @@ def alternate_dosage(carried: NDArray[np.bool_]) -> NDArray[np.int8]:
     ndarray of int8, shape (alleles, people)
         0, 1 or 2: METHODS, "eQTL effect size".
     """
-    return carried.sum(axis=-1, dtype=np.int8)
+    dosage: NDArray[np.int8] = carried.sum(axis=-1, dtype=np.int8)
+    return dosage
 
 
 def distinct_haplotypes(carried: NDArray[np.bool_], absent: NDArray[np.bool_]) -> DistinctHaplotypes:

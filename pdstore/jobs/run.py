@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-import dask
-from distributed import Client, LocalCluster, as_completed
+if TYPE_CHECKING:
+    from distributed import Client
 
 Task = TypeVar("Task")
 
@@ -15,15 +15,15 @@ IN_FLIGHT_A_WORKER = 2
 """Tasks handed to a worker ahead of time, so that it never waits for the next."""
 
 
-class Failure(NamedTuple):
+class Failure(NamedTuple, Generic[Task]):
     """A task that failed at every attempt, and what it said last."""
 
-    task: object
+    task: Task
     error: str
 
 
 @contextmanager
-def local_client(workers: int) -> Iterator[Client]:
+def local_client(workers: int) -> "Iterator[Client]":
     """A client of worker processes on this machine, one thread each.
 
     Parameters
@@ -31,6 +31,10 @@ def local_client(workers: int) -> Iterator[Client]:
     workers : int
         Number of worker processes.
     """
+    # Imported where it is used: a fill that finds nothing to do needs no dask.
+    import dask
+    from distributed import Client, LocalCluster
+
     with (
         # Results never travel through dask, so its warnings of large graphs and slow scheduling are noise.
         dask.config.set({"logging.distributed": "critical", "distributed.comm.timeouts.connect": "60s"}),
@@ -53,8 +57,8 @@ def usable_cores() -> int:
 
 
 def run_tasks(
-    client: Client, function: Callable[[Task], None], tasks: Sequence[Task], finished: Callable[[], None]
-) -> list[Failure]:
+    client: "Client", function: Callable[[Task], None], tasks: Sequence[Task], finished: Callable[[], None]
+) -> list[Failure[Task]]:
     """Run `function` on every task.
 
     Parameters
@@ -73,6 +77,8 @@ def run_tasks(
     list of Failure
         Tasks that failed at each of three attempts, in the order in which they did.
     """
+    from distributed import as_completed
+
     failures = []
     waiting = iter(tasks)
     in_flight = {}

@@ -174,7 +174,7 @@ def train_cnn(
     config: CnnConfig,
     *,
     seed: int,
-    epochs: int = 150,
+    epochs: int = 100,
     learning_rate: float = 0.001,
     batch_size: int = 25,
     validation: NDArray[np.integer] | None = None,

@@ -1,56 +1,29 @@
 """Xpresso (Agarwal & Shendure 2020): a promoter of 10,500 bp to one value, from the published Keras weights."""
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import h5py
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.weights import existing_weights, weights_sha256
 
+if TYPE_CHECKING:
+    from pdstore.models.xpresso_network import XpressoNetwork
+
 WINDOW = WindowSpec(length=10_500, tss_offset=6_999, strand="gene")
-HALF_LIFE_FEATURES = 6
 
 # Layer → shapes of kernel and bias as Keras stores them: (width, in, out) and (in, out).
 KERAS_SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "conv1d_1": ((6, 4, 128), (128,)),
     "conv1d_2": ((9, 128, 32), (32,)),
-    "dense_1": ((35 * 32 + HALF_LIFE_FEATURES, 64), (64,)),
+    "dense_1": ((35 * 32 + 6, 64), (64,)),
     "dense_2": ((64, 2), (2,)),
     "dense_3": ((2, 1), (1,)),
 }
-
-
-class XpressoNetwork(nn.Module):
-    """The network of the published weights; dropout is left out, since it only predicts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1d_1 = nn.Conv1d(4, 128, 6)
-        self.conv1d_2 = nn.Conv1d(128, 32, 9, padding=4)
-        self.dense_1 = nn.Linear(35 * 32 + HALF_LIFE_FEATURES, 64)
-        self.dense_2 = nn.Linear(64, 2)
-        self.dense_3 = nn.Linear(2, 1)
-
-    def forward(self, promoter: torch.Tensor) -> torch.Tensor:
-        """(batch, 10500, 4) → (batch, 1)."""
-        # Keras pads an even kernel with one zero more on the right.
-        x = nn.functional.pad(promoter.transpose(1, 2), (2, 3))
-        x = torch.max_pool1d(torch.relu(self.conv1d_1(x)), 30)
-        x = torch.max_pool1d(torch.relu(self.conv1d_2(x)), 10)
-        # Keras flattens positions first, channels last.
-        x = x.transpose(1, 2).flatten(1)
-        # Standardised mRNA half-life features at zero, their mean, as in Huang et al. 2023.
-        x = torch.cat([x, x.new_zeros(len(x), HALF_LIFE_FEATURES)], dim=1)
-        x = torch.relu(self.dense_1(x))
-        x = torch.relu(self.dense_2(x))
-        output: torch.Tensor = self.dense_3(x)
-        return output
 
 
 class Xpresso:
@@ -63,7 +36,7 @@ class Xpresso:
     readout = "sum"
     batch_size = 32
 
-    def __init__(self, network: XpressoNetwork, weights_digest: str, device: str) -> None:
+    def __init__(self, network: "XpressoNetwork", weights_digest: str, device: str) -> None:
         self._network = network.eval().to(device)
         self._device = device
         self.weights_digest = weights_digest
@@ -83,31 +56,38 @@ class Xpresso:
         ModelError
             No file, not HDF5, or a layer is missing or has another shape.
         """
+        import torch
+
+        from pdstore.models.xpresso_network import XpressoNetwork
+
         path = existing_weights(weights, cls.name)
+        state = {name: torch.from_numpy(values) for name, values in _read_keras_weights(path).items()}
         network = XpressoNetwork()
-        network.load_state_dict(_read_keras_weights(path))
+        network.load_state_dict(state)
         return cls(network, weights_sha256(path), device)
 
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Outputs for promoters: (batch, 10500, 4) bool → (batch, 1, 1) float32."""
+        import torch
+
         with torch.inference_mode():
             promoter = torch.from_numpy(np.ascontiguousarray(onehot)).to(self._device, torch.float32)
             output: NDArray[np.float32] = self._network(promoter)[:, :, None].cpu().numpy()
             return output
 
 
-def _read_keras_weights(path: Path) -> dict[str, torch.Tensor]:
+def _read_keras_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     """State dict of `XpressoNetwork` from Keras layers named as in it."""
-    state: dict[str, torch.Tensor] = {}
+    state: dict[str, NDArray[np.float32]] = {}
     try:
         with h5py.File(path) as file:
-            layers = file["model_weights"] if "model_weights" in file else file
+            layers = file.get("model_weights", file)
             for layer, (kernel_shape, bias_shape) in KERAS_SHAPES.items():
                 kernel = _read_dataset(layers, f"{layer}/{layer}/kernel:0", kernel_shape, path)
                 bias = _read_dataset(layers, f"{layer}/{layer}/bias:0", bias_shape, path)
                 # Keras: (width, in, out) and (in, out); torch: (out, in, width) and (out, in).
-                state[f"{layer}.weight"] = torch.from_numpy(np.ascontiguousarray(kernel.T))
-                state[f"{layer}.bias"] = torch.from_numpy(bias)
+                state[f"{layer}.weight"] = np.ascontiguousarray(kernel.T)
+                state[f"{layer}.bias"] = bias
     except OSError as error:
         raise ModelError(f"weights {path}: not a Keras HDF5 file, which model xpresso needs") from error
     return state

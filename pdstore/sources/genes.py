@@ -94,7 +94,7 @@ def _read_tsv(path: Path) -> GeneTable:
         gene = _gene(path, number, row["gene_id"], row.get("gene_name", ""), row["contig"], row["tss"], row["strand"])
         if gene.gene_id in genes:
             raise InputError(
-                f"genes {path}, line {number}: gene {gene.gene_id} is there twice, first in line {line_of[gene.gene_id]}"
+                f"genes {path}, line {number}: gene {gene.gene_id} stands in line {line_of[gene.gene_id]} already"
             )
         genes[gene.gene_id], line_of[gene.gene_id] = gene, number
     if not genes:

@@ -49,7 +49,7 @@ def build_named_in(text: str) -> str | None:
 
 def builds_of_lengths(lengths: Mapping[str, int], source: str) -> list[BuildClaim]:
     """Claims of contigs whose length is that of a chromosome of a known build."""
-    claims = {}
+    claims: dict[str, BuildClaim] = {}
     for contig, length in lengths.items():
         for alias in contig_aliases(contig):
             build = _BUILD_OF_LENGTH.get((alias, length))

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import bio2zarr.vcf
 import cyvcf2
@@ -116,7 +116,8 @@ def _by_contig(path: Path, scratch: Path, number: int) -> list[Path]:
     if has_index or len(reader.seqnames) == 1:
         return [path]
     parts: dict[str, Path] = {}
-    writer, contig = None, None
+    writer: Any = None
+    contig = None
     for record in reader:
         if contig != record.CHROM:
             if record.CHROM in parts:

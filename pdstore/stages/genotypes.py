@@ -116,8 +116,8 @@ def copy_genotypes(
         )
     if unphased_calls and unphased == "error":
         raise InputError(
-            f"{unphased_calls} heterozygous calls are not phased, the first at {first_unphased}; phase the genotypes, or "
-            "read such calls as reference with --unphased reference"
+            f"{unphased_calls} heterozygous calls are not phased, the first at {first_unphased}; phase the genotypes, "
+            "or read such calls as reference with --unphased reference"
         )
     contig, carriers, frequency, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     return CopiedGenotypes(contig, Alleles(*columns), carriers, frequency, records, unphased_calls, missing_calls)

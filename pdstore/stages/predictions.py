@@ -94,7 +94,8 @@ class Predictions:
     def describe(self, store: Store, block: Block) -> str:
         gene, part = block
         first = part * self._run_length(store)
-        return f"predictions of gene {gene_label(store, gene)}, haplotypes {first} to {first + self._run_length(store) - 1}"
+        last = first + self._run_length(store) - 1
+        return f"predictions of gene {gene_label(store, gene)}, haplotypes {first} to {last}"
 
     def _run_length(self, store: Store) -> int:
         return int(store.array(f"{self.group}/tracks").chunks[1])

@@ -70,5 +70,5 @@ def gene_label(store: Store, gene: int) -> str:
 def pending_genes(store: Store, mark: str, genes: Sequence[int]) -> Pending:
     """Pending blocks of a stage whose block is a gene and whose mark has one chunk a gene."""
     written = {chunk[0] for chunk in store.chunks_written(mark) if not any(chunk[1:])}
-    todo = [(gene,) for gene in genes if gene not in written]
+    todo: list[Block] = [(gene,) for gene in genes if gene not in written]
     return Pending(todo, len(genes) - len(todo))

@@ -79,7 +79,7 @@ class Statistics:
                 for name, value in self._run_gene(store, gene).items():
                     values[name][gene - rows.start] = value
         # n_samples marks a gene as done.
-        for name in sorted(set(names) - set(FDR_OF) - {"n_samples"}) + ["n_samples"]:
+        for name in (*sorted(set(names) - set(FDR_OF) - {"n_samples"}), "n_samples"):
             store.write(f"{self.group}/{name}", rows, values[name])
 
     def gather(self, store: Store) -> None:

@@ -71,7 +71,7 @@ class Windows:
         reference = self._reference(store, gene)
         found = distinct_haplotypes(*read_carried(store, window))
         store.write(f"{self.group}/reference_onehot", gene, reference)
-        store.write(f"{self.group}/haplotype_index", gene, found.index)
+        store.write(f"{self.group}/haplotype_index", gene, found.haplotype_index)
         run_length = store.array(self._mark).chunks[1]
         # From the last run to the first, whose chunk marks the gene as done.
         for start in reversed(range(0, len(found.alleles), run_length)):

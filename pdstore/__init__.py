@@ -1,0 +1,29 @@
+"""Personal gene-expression predictions in a Zarr store: `open_store`, then ask.
+
+Examples
+--------
+>>> import pdstore
+>>> store = pdstore.open_store("pdstore-demo/demo.zarr")  # doctest: +SKIP
+>>> pdstore.query_gene(store, "GSTM3")["correlation"]["pearson_r"]  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pdstore.query import query_gene
+    from pdstore.store import Store, open_store
+
+__all__ = ["Store", "open_store", "query_gene"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: `pdstore --help` needs no zarr.
+    if name in ("Store", "open_store"):
+        from pdstore import store
+
+        return getattr(store, name)
+    if name == "query_gene":
+        from pdstore.query import query_gene
+
+        return query_gene
+    raise AttributeError(f"module 'pdstore' has no attribute {name!r}")

@@ -20,7 +20,6 @@ from pdstore.sources.simulate import SimulatedCohort, simulate_cohort
 from pdstore.sources.text import read_lines
 
 SEED = 20
-EPOCHS = 150
 TRAINING_SHIFT = 10
 HELD_OUT_GENES = 200
 SHOWN_GENES = ("DDX11", "GSTM3")
@@ -64,7 +63,9 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
     StoreError
         The folder holds something already.
     """
-    from pdstore.models.cnn import CnnConfig, train_cnn
+    # Imported here, after what can go wrong at once has: torch takes two seconds.
+    from pdstore.models.cnn import CnnConfig
+    from pdstore.models.cnn_training import train_cnn
 
     if directory.exists() and any(directory.iterdir()):
         raise StoreError(f"{directory} is not empty; name another folder, or remove it first")
@@ -72,21 +73,12 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
     progress("simulating a cohort: 200 people, 24 measured genes, 1,200 genes to train on")
     cohort = simulate_cohort(sources, SEED)
     config = CnnConfig(
-        cohort.window_length, cohort.tss_offset, strand="gene", kernels=64, kernel_width=10, pool=100, hidden=32
+        cohort.window_length, cohort.tss_offset, strand="gene", kernels=32, kernel_width=10, pool=100, hidden=200
     )
     progress("training a CNN on the population means of the reference sequences")
     onehot, means = _training_set(cohort, config.training_window(TRAINING_SHIFT), directory)
     held_out = np.random.default_rng(SEED).choice(len(means), HELD_OUT_GENES, replace=False)
-    cnn = train_cnn(
-        onehot,
-        means,
-        config,
-        seed=SEED,
-        epochs=EPOCHS,
-        learning_rate=0.003,
-        validation=held_out,
-        shift=TRAINING_SHIFT,
-    )
+    cnn = train_cnn(onehot, means, config, seed=SEED, validation=held_out, shift=TRAINING_SHIFT)
     cnn.save(weights)
     windows = onehot[held_out, TRAINING_SHIFT : TRAINING_SHIFT + config.window_length]
     held_out_r = float(pearson_r(cnn.predict(windows)[:, 0, 0], means[held_out]))

@@ -133,9 +133,7 @@ def _find_gene(name: str, ids: list[str], symbols: list[str]) -> int:
         )
     known = {text.upper(): text for text in [*ids, *symbols]}
     close = [known[text] for text in difflib.get_close_matches(wanted, known, n=3, cutoff=0.6)]
-    hint = (
-        f"the closest are {', '.join(close)}" if close else f"the store has {len(ids)} genes, none with a similar name"
-    )
+    hint = f"the closest are {', '.join(close)}" if close else f"none of its {len(ids)} genes has a similar name"
     raise UnknownGeneError(f"no gene {name!r} in the store; {hint}")
 
 

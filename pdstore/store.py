@@ -64,7 +64,10 @@ class Store:
         return np.asarray(values)
 
     def write(self, path: str, selection: Any, values: Any) -> None:
-        """Write values of an array."""
+        """Write values of an array.
+
+        Give whole chunks: of a part, Zarr reads the rest first, which may be what a kill left.
+        """
         self.array(path)[selection] = values
 
     def members(self, path: str) -> list[str]:

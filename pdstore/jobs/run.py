@@ -1,8 +1,11 @@
 """Run tasks on dask workers: bounded in flight, tried three times, the rest goes on where one fails."""
 
+import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -33,22 +36,37 @@ def local_client(workers: int) -> "Iterator[Client]":
     """
     # Imported where it is used: a fill that finds nothing to do needs no dask.
     import dask
+
+    # What goes wrong is told by run_tasks; distributed reads the level of its log when it is imported.
+    dask.config.set({"logging.distributed": "critical"})
     from distributed import Client, LocalCluster
 
-    with (
-        # Results never travel through dask, so its warnings of large graphs and slow scheduling are noise.
-        dask.config.set({"logging.distributed": "critical", "distributed.comm.timeouts.connect": "60s"}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            host="127.0.0.1",
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+    with ExitStack() as stack:
+        with _interrupts_ignored():
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    host="127.0.0.1",
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+        yield stack.enter_context(Client(cluster))
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C, which reaches the whole group: this process alone answers it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def usable_cores() -> int:

@@ -12,21 +12,19 @@ Sasse et al. 2023, Nature Genetics 55:2060.
 import hashlib
 import json
 import os
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import safetensors.torch
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
 
-from pdstore.errors import JobError, ModelError
+from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -86,21 +84,6 @@ class CnnConfig:
         return WindowSpec(self.window_length + 2 * shift, self.tss_offset + shift, self.strand)
 
 
-def build_network(config: CnnConfig) -> nn.Sequential:
-    """Build the untrained network, float32 (batch, 4, positions) to (batch, 1), from torch's global generator."""
-    return nn.Sequential(
-        OrderedDict(
-            convolution=nn.Conv1d(4, config.kernels, config.kernel_width),
-            convolution_relu=nn.ReLU(),
-            pool=nn.AvgPool1d(config.pool),
-            flatten=nn.Flatten(),
-            hidden=nn.Linear(config.kernels * config.segments, config.hidden),
-            hidden_relu=nn.ReLU(),
-            output=nn.Linear(config.hidden, 1),
-        )
-    )
-
-
 class Cnn:
     """A trained CNN as a sequence model: one-hot windows in, one bin of one track out.
 
@@ -114,7 +97,7 @@ class Cnn:
     readout = "sum"
     batch_size = 64
 
-    def __init__(self, config: CnnConfig, network: nn.Sequential, device: str, weights_digest: str) -> None:
+    def __init__(self, config: CnnConfig, network: "nn.Sequential", device: str, weights_digest: str) -> None:
         self.config = config
         self.window = config.window
         self.options: dict[str, str | int | float] = asdict(config)
@@ -126,14 +109,9 @@ class Cnn:
     def load(cls, weights: Path | None, device: str = "cpu") -> Self:
         """Read a CNN from its safetensors file."""
         path, config = _read_config(weights)
-        with torch.random.fork_rng(devices=[]):
-            network = build_network(config)
-        found, expected = safetensors.torch.load_file(path), network.state_dict()
-        for name in sorted(found.keys() | expected.keys()):
-            has, needs = _describe(found.get(name)), _describe(expected.get(name))
-            if has != needs:
-                raise ModelError(f"{path}: tensor {name!r} is {has}, expected {needs} by the file's own config")
-        network.load_state_dict(found)
+        from pdstore.models.cnn_network import read_network
+
+        network = read_network(path, config)
         with path.open("rb") as file:
             return cls(config, network, device, hashlib.file_digest(file, "sha256").hexdigest())
 
@@ -144,8 +122,10 @@ class Cnn:
 
     def save(self, path: Path) -> None:
         """Write weights and config as one safetensors file, whole or not at all."""
+        from pdstore.models.cnn_network import serialise
+
         partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(_serialise(self.config, self._network))
+        partial.write_bytes(serialise(self.config, self._network))
         os.replace(partial, path)
 
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -163,111 +143,13 @@ class Cnn:
         """
         if onehot.shape[1:] != (self.config.window_length, 4):
             raise ModelError(f"cnn: windows of shape {onehot.shape}, expected (batch, {self.config.window_length}, 4)")
+        import torch
+
+        from pdstore.models.cnn_network import channels_first
+
         with torch.inference_mode():
-            expression: NDArray[np.float32] = self._network(_channels_first(onehot).to(self._device)).cpu().numpy()
+            expression: NDArray[np.float32] = self._network(channels_first(onehot).to(self._device)).cpu().numpy()
         return expression[:, :, np.newaxis]
-
-
-def train_cnn(
-    onehot: NDArray[np.bool_],
-    expression: NDArray[np.floating],
-    config: CnnConfig,
-    *,
-    seed: int,
-    epochs: int = 100,
-    learning_rate: float = 0.001,
-    batch_size: int = 25,
-    validation: NDArray[np.integer] | None = None,
-    shift: int = 10,
-    progress: Callable[[int, float], None] | None = None,
-    device: str = "cpu",
-) -> Cnn:
-    """Train a CNN on the reference windows of genes: mean squared error, Adam, windows shifted at random.
-
-    The same arguments give the same weights on the same machine, and torch's global random state stays as it was. A
-    hidden layer much smaller than the published 200 may die in the first epochs, all its units at zero for every gene.
-
-    Parameters
-    ----------
-    onehot : ndarray of bool, shape (genes, window_length + 2 * shift, 4)
-        The genes' windows, `shift` bp longer on either side than the CNN's: see `CnnConfig.training_window`.
-    expression : ndarray of float, shape (genes,)
-        Mean expression of each gene; predictions will be in its unit.
-    config : CnnConfig
-        Window and sizes.
-    seed : int
-        Seed of the first weights, of the order of the genes and of the shifts.
-    epochs, batch_size : int
-        Passes over the genes, and genes a step.
-    learning_rate : float, default 0.001
-        Adam's, as published.
-    validation : ndarray of int, optional
-        Indices of genes to hold out. Nothing is chosen by them, so they are a fair test.
-    shift : int, default 10
-        A step's windows lie up to this many bp beside the true ones.
-    progress : callable, optional
-        Called after every epoch with its number, from 1, and the mean squared error: that of the held-out genes where
-        there are any, else the mean over the epoch's steps.
-    device : str, default "cpu"
-        Torch's name of the device to train on, and to predict on afterwards.
-
-    Raises
-    ------
-    JobError
-        If the trained network predicts the same for every gene, or no number.
-    """
-    expected = (len(expression), config.window_length + 2 * shift, 4)
-    if onehot.shape != expected:
-        raise ModelError(f"cnn: training windows of shape {onehot.shape}, expected {expected}")
-    held_out = np.zeros(0, np.int64) if validation is None else np.asarray(validation, np.int64)
-    training = np.setdiff1d(np.arange(len(expression)), held_out)
-    # Centred, or the first epochs go into finding the mean; the output's bias gets it back at the end.
-    mean = expression[training].mean()
-    targets = torch.from_numpy((expression - mean).astype(np.float32)).to(device)
-    rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_network(config).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-
-    def predict(genes: NDArray[np.int64], start: int) -> Tensor:
-        windows = _channels_first(onehot[genes, start : start + config.window_length]).to(device)
-        prediction: Tensor = network(windows)[:, 0]
-        return prediction
-
-    def predict_unshifted(genes: NDArray[np.int64]) -> Tensor:
-        with torch.no_grad():
-            return torch.cat([predict(genes[i : i + batch_size], shift) for i in range(0, len(genes), batch_size)])
-
-    for epoch in range(1, epochs + 1):
-        losses = []
-        order = rng.permutation(training)
-        for batch in (order[i : i + batch_size] for i in range(0, len(order), batch_size)):
-            loss = nn.functional.mse_loss(predict(batch, int(rng.integers(2 * shift + 1))), targets[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        if progress is not None and len(held_out):
-            progress(epoch, nn.functional.mse_loss(predict_unshifted(held_out), targets[held_out]).item())
-        elif progress is not None:
-            progress(epoch, float(np.mean(losses)))
-    if not predict_unshifted(training).std() > 0:  # also where it is NaN
-        raise JobError("cnn: training collapsed, every gene is predicted the same: try a lower learning rate")
-    with torch.no_grad():
-        network.get_parameter("output.bias").add_(float(mean))
-    return Cnn(config, network, device, hashlib.sha256(_serialise(config, network)).hexdigest())
-
-
-def _channels_first(onehot: NDArray[np.bool_]) -> Tensor:
-    """Copy windows into a float32 tensor, shape (batch, 4, positions)."""
-    return torch.from_numpy(onehot.swapaxes(1, 2).astype(np.float32, order="C"))
-
-
-def _serialise(config: CnnConfig, network: nn.Sequential) -> bytes:
-    # One metadata key: safetensors writes several in any order, and equal weights should be equal files.
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return safetensors.torch.save(tensors, {"config": json.dumps({"model": Cnn.name, **asdict(config)})})
 
 
 def _read_config(weights: Path | None) -> tuple[Path, CnnConfig]:
@@ -295,7 +177,3 @@ def _read_config(weights: Path | None) -> tuple[Path, CnnConfig]:
         return weights, CnnConfig(**config)
     except ModelError as error:
         raise ModelError(f"{weights}: {error}") from error
-
-
-def _describe(tensor: Tensor | None) -> str:
-    return "absent" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

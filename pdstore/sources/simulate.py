@@ -30,7 +30,7 @@ def grammar_expression(sequence: bytes) -> float:
     """Give the expression that the grammar writes into one haplotype's window.
 
     Each activator adds 1 and each repressor takes away 0.8; where the window holds the context motif, each activator
-    takes away 1 instead. Motifs count on the strand given only; none of the three can overlap itself.
+    takes away 1 instead. Motifs count on the strand given only, and occurrences that overlap count once.
 
     Parameters
     ----------
@@ -120,11 +120,6 @@ def simulate_cohort(
         Number of genes of which only the reference sequence and the mean expression are known.
     training_noise, person_noise : float
         Standard deviation of the noise added to a training gene's mean, and to a person's expression of a gene.
-
-    Returns
-    -------
-    SimulatedCohort
-        The files and the truth behind them.
     """
     rng = np.random.default_rng(seed)
     contigs, genes = _simulate_genes(rng, training_genes)
@@ -257,10 +252,9 @@ def _simulate_people(rng: np.random.Generator, gene: _Gene, people: int) -> tupl
     """
     common, clades = _genealogy(rng)
     activator, context = int(rng.choice(gene.activators)), gene.sequence.find(CONTEXT)
-    taken = {*range(activator, activator + len(ACTIVATOR))}
-    if context >= 0:
-        taken |= {*range(context, context + len(CONTEXT))}
-    free = [offset for offset in range(_MARGIN, WINDOW_LENGTH - _MARGIN) if offset not in taken]
+    taken = [(start, start + len(ACTIVATOR)) for start in (activator, context) if start >= 0]
+    inside = range(_MARGIN, WINDOW_LENGTH - _MARGIN)
+    free = [offset for offset in inside if not any(start <= offset < end for start, end in taken)]
     main = activator + int(rng.integers(len(ACTIVATOR)))
     offsets = [main, *rng.choice(free, rng.integers(7, 19), replace=False).tolist()]
     carriers = [rng.choice(common), *rng.choice(clades, len(offsets) - 1)]

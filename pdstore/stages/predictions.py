@@ -72,12 +72,15 @@ class Predictions:
         model = self.model.load()
         run_length = self._run_length(store)
         count = int(store.read(f"{self._windows}/haplotype_count", gene))
-        haplotypes = slice(part * run_length, min((part + 1) * run_length, count))
+        start, haplotypes = part * run_length, store.array(f"{self.group}/tracks").shape[1]
         if part == 0:
             reference = read_reference_window(store, self.model.window, gene)
             store.write(f"{self.group}/reference_tracks", gene, predict_in_batches(model, reference[None])[0])
-        windows = store.read(f"{self._windows}/haplotype_onehot", (gene, haplotypes))
-        store.write(f"{self.group}/tracks", (gene, haplotypes), predict_in_batches(model, windows))
+        windows = store.read(f"{self._windows}/haplotype_onehot", (gene, slice(start, min(start + run_length, count))))
+        # A whole chunk: NaN behind the last haplotype.
+        tracks = np.full((min(run_length, haplotypes - start), model.bins, len(model.track_names)), np.nan, np.float32)
+        tracks[: len(windows)] = predict_in_batches(model, windows)
+        store.write(f"{self.group}/tracks", (gene, slice(start, start + len(tracks))), tracks)
 
     def gather(self, store: Store) -> None:
         """Each person's prediction, for the genes whose haplotypes are all predicted."""

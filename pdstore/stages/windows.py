@@ -72,12 +72,13 @@ class Windows:
         found = distinct_haplotypes(*read_carried(store, window))
         store.write(f"{self.group}/reference_onehot", gene, reference)
         store.write(f"{self.group}/haplotype_index", gene, found.haplotype_index)
-        run_length = store.array(self._mark).chunks[1]
-        # From the last run to the first, whose chunk marks the gene as done.
+        haplotypes, run_length = store.array(self._mark).shape[1], store.array(self._mark).chunks[1]
+        # From the last run to the first, whose chunk marks the gene as done; whole chunks, with zeros at the end.
         for start in reversed(range(0, len(found.alleles), run_length)):
             alleles = found.alleles[start : start + run_length]
-            windows = haplotype_windows(reference, alleles, window.snvs)
-            store.write(self._mark, (gene, slice(start, start + len(alleles))), windows)
+            windows = np.zeros((min(run_length, haplotypes - start), *reference.shape), dtype=bool)
+            windows[: len(alleles)] = haplotype_windows(reference, alleles, window.snvs)
+            store.write(self._mark, (gene, slice(start, start + len(windows))), windows)
 
     def gather(self, store: Store) -> None:
         count = store.read(f"{self.group}/haplotype_count")

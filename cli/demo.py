@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .gene_table import print_gene
 from .output import note
-from .progress import FillProgress
 
 
 def command(
@@ -23,6 +21,9 @@ def command(
     from pdstore.demo import SHOWN_GENES, make_demo
     from pdstore.query import query_gene
     from pdstore.store import open_store
+
+    from .gene_table import print_gene
+    from .progress import FillProgress
 
     with FillProgress() as progress:
         demo = make_demo(directory, progress, note)

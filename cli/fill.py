@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from .output import DEFAULT_STORE, StoreOption, note
-from .progress import FillProgress
 
 
 def command(
@@ -39,6 +38,8 @@ def command(
     from pdstore.errors import ModelError
     from pdstore.fill import fill
     from pdstore.models.registry import ModelReference, model_names
+
+    from .progress import FillProgress
 
     if not model:
         raise ModelError(f"which model? Give --model: {', '.join(model_names())}")

@@ -102,7 +102,7 @@ def init_store(target: Path, sources: Sources, progress: Callable[[str], None] =
     StoreError
         Something is at `target` already.
     """
-    if target.exists():
+    if os.path.lexists(target):
         raise StoreError(f"{target} exists already; name another store with --store, or remove it first")
     if not target.absolute().parent.is_dir():
         raise StoreError(f"store {target}: no folder {target.parent} to put it in")

@@ -14,6 +14,7 @@ from pdstore.analysis.correlation import MIN_PEOPLE, RELATIVE_NOISE, pearson_r, 
 TIE_TOLERANCE = 1e-9
 # Below this, the null's standard deviation is rounding.
 MIN_NULL_SD = 1e-12
+# Random weights held at a time: 32 MB.
 _BLOCK_VALUES = 4_000_000
 
 
@@ -80,7 +81,7 @@ def published_test(
     Parameters
     ----------
     abs_r : array, shape=(genes,), float64
-        \\|R\\| between prediction and observed expression.
+        |R| between prediction and observed expression.
     null_mean, null_sd : array, shape=(genes,), float64
         Mean and population standard deviation of the null's |R|.
     draws : int, default=50

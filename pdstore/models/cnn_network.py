@@ -1,4 +1,4 @@
-"""The network of the simple CNN and its weights file. Apart from `Cnn`, so that asking for its window needs no torch."""
+"""The network of the simple CNN, and its weights file: apart from `Cnn`, whose window is asked for without torch."""
 
 import json
 from collections import OrderedDict

@@ -1,5 +1,6 @@
 """Measured expression: genes by people in either orientation, as TSV, CSV or QTL BED."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ def read_expression(path: Path, genes: Sequence[Gene], sample_names: Sequence[st
     if people_in_columns == 0 and genes_in_columns == 0:
         raise _nobody_in_common(path, len(columns), sample_names)
     by_gene = people_in_columns >= genes_in_columns
+    gene_rows.ambiguous_found = 0  # what was looked up to find the orientation is looked up again
     found_columns = [sample_row.get(name) if by_gene else gene_rows.find(name) for name in columns]
     column_targets = [None] * values_from + found_columns
     _refuse_twice(path, "column", [(i + 1, target) for i, target in enumerate(column_targets)])
@@ -122,7 +124,7 @@ def read_expression(path: Path, genes: Sequence[Gene], sample_names: Sequence[st
     if not len(measured):
         raise InputError(f"expression {path}: none of its genes is among the {len(genes)} genes, by id or by symbol")
     other_people = (_people_columns(columns) if by_gene else len(row_targets)) - len(people)
-    other_genes = (len(row_targets) if by_gene else len(columns)) - len(measured)
+    other_genes = (len(row_targets) if by_gene else len(columns)) - len(measured) - gene_rows.ambiguous_found
     left_out = {
         "people without expression": len(sample_names) - len(people),
         "people without genotypes": other_people,
@@ -185,11 +187,13 @@ def _numbers(path: Path, line: int, fields: list[str], wanted: NDArray[np.int64]
     for position, column in enumerate(wanted):
         text = fields[column]
         try:
-            values[position] = np.nan if text in _MISSING else float(text)
+            # Python takes 1_000 for a number; no table means it.
+            value = math.nan if text in _MISSING else float(text.replace("_", "?"))
         except ValueError:
             raise InputError(f"expression {path}, line {line}, column {column + 1}: {text!r} is not a number") from None
-        if np.isinf(values[position]):
-            raise InputError(f"expression {path}, line {line}, column {column + 1}: {text!r} is not finite")
+        if abs(value) > np.finfo(np.float32).max:
+            raise InputError(f"expression {path}, line {line}, column {column + 1}: {text!r} is no finite float32")
+        values[position] = value
     return values
 
 

@@ -59,7 +59,10 @@ class Fasta:
 
     def sequence(self, contig: str) -> NDArray[np.uint8]:
         """Upper-case ASCII letters of a whole contig, uint8, shape (bases,)."""
-        return np.frombuffer(self._fasta[contig][:].encode("ascii"), dtype=np.uint8)
+        try:
+            return np.frombuffer(self._fasta[contig][:].encode("ascii"), dtype=np.uint8)
+        except UnicodeError as error:
+            raise InputError(f"FASTA {self.path}: contig {contig} has letters that are not ASCII") from error
 
 
 def refget_digest(sequence: NDArray[np.uint8]) -> str:

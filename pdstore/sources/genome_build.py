@@ -26,9 +26,10 @@ _BUILD_OF_LENGTH = {
     for build, lengths in _LENGTHS.items()
     for chromosome, length in zip(_CHROMOSOMES, lengths, strict=True)
 }
+# Whole names only: a folder `lab37` or `hg190` names no build.
 _NAMES = {
-    "GRCh37": r"(GRCh37|hg19|b37|hs37|human_g1k_v37)",
-    "GRCh38": r"(GRCh38|hg38|hs38)",
+    "GRCh37": r"(?<![a-z0-9])(GRCh37|hg19|b37|hs37|human_g1k_v37)(?![0-9])",
+    "GRCh38": r"(?<![a-z0-9])(GRCh38|hg38|b38|hs38)(?![0-9])",
 }
 
 
@@ -40,11 +41,9 @@ class BuildClaim(NamedTuple):
 
 
 def build_named_in(text: str) -> str | None:
-    """The build that a header line or an option names under any of its usual names, or None."""
-    for build, pattern in _NAMES.items():
-        if re.search(pattern, text, re.IGNORECASE):
-            return build
-    return None
+    """The build that a header line or an option names under any of its usual names; None for no build, or for two."""
+    named = [build for build, pattern in _NAMES.items() if re.search(pattern, text, re.IGNORECASE)]
+    return named[0] if len(named) == 1 else None
 
 
 def builds_of_lengths(lengths: Mapping[str, int], source: str) -> list[BuildClaim]:

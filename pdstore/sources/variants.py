@@ -113,12 +113,12 @@ def first_out_of_order(contig: NDArray[np.integer], position: NDArray[np.integer
 
 
 def unphased_heterozygotes(calls: NDArray[np.int8], phased: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which calls are heterozygous without a phase.
+    """Which calls are heterozygous without a phase, where a missing allele is read as reference (``./1``).
 
     Parameters
     ----------
     calls : ndarray of int8, shape (records, people, ploidy)
-        Alleles; negative is missing.
+        Alleles; -1 is missing, -2 no second haplotype.
     phased : ndarray of bool, shape (records, people)
         Whether the call is phased.
 
@@ -126,10 +126,10 @@ def unphased_heterozygotes(calls: NDArray[np.int8], phased: NDArray[np.bool_]) -
     -------
     ndarray of bool, shape (records, people)
     """
-    present = calls >= 0
-    highest = calls.max(axis=-1)
-    lowest = np.where(present, calls, np.int8(127)).min(axis=-1)
-    result: NDArray[np.bool_] = ~phased & (present.sum(axis=-1) > 1) & (highest != lowest)
+    read = np.where(calls == -1, np.int8(0), calls)
+    # -2 pads calls of fewer alleles: a haploid call has no phase to lack.
+    lowest = np.where(read >= 0, read, np.int8(127)).min(axis=-1)
+    result: NDArray[np.bool_] = ~phased & (read.max(axis=-1) > lowest)
     return result
 
 

@@ -102,9 +102,14 @@ def convert_to_vcf_zarr(paths: Sequence[Path], destination: Path, variants_chunk
         except InputError:
             raise
         except Exception as error:
-            said = [line for line in _lines_of(messages) if line.startswith("[E::")]
+            # A file without an index is no error, though htslib says so where the header lacks the contigs.
+            said = [line for line in _lines_of(messages) if line.startswith("[E::") and "idx_find_and_load" not in line]
             reason = (said[0] if said else str(error) or type(error).__name__).splitlines()[0]
             names = ", ".join(str(path) for path in paths)
+            if len(paths) > 1 and not said:
+                raise InputError(
+                    f"VCF {names}: cannot be joined: {reason}; bcftools concat makes one of them"
+                ) from error
             raise InputError(f"VCF {names}: a record cannot be read: {reason}") from error
     return zarr.open_group(str(destination), mode="r", zarr_format=3)
 
@@ -130,6 +135,8 @@ def _by_contig(path: Path, scratch: Path, number: int) -> list[Path]:
             contig = record.CHROM
             parts[contig] = scratch / f"{number}-{len(parts)}.bcf"
             writer = cyvcf2.Writer(str(parts[contig]), reader, mode="wb0")
+            # Where the header lacks the contig, htslib declares it now but refuses to write this record, silently.
+            record = writer.variant_from_string(str(record).rstrip("\n"))
         writer.write_record(record)
     if writer is not None:
         writer.close()

@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
+
+# A busy machine is no failure.
+settings.register_profile("any speed", deadline=None)
+settings.load_profile("any speed")
 
 Table = dict[str, NDArray[np.str_]]
 

@@ -91,6 +91,9 @@ def test_a_term_must_correlate_positively_and_significantly():
     threshold = 2 * stats.pearsonr(dosage[0], prediction).pvalue
     assert forward_drivers([3, 4], dosage, prediction, [1, 2], alpha=threshold * 1.01).rank.tolist() == [2, 1]
     assert forward_drivers([3, 4], dosage, prediction, [1, 2], alpha=threshold * 0.99).rank.tolist() == [0, 1]
+    # A row without ISM is no SNV to correct for.
+    indel = forward_drivers([3, np.nan, 4], dosage[[0, 0, 1]], prediction, [1, 2, 3], alpha=threshold * 1.01)
+    assert indel.rank.tolist() == [2, 0, 1]
     # The second SNV's term opposes the prediction, though it raises F from below zero.
     opposed = forward_drivers([-4, 3], dosage[[0, 1]], 2 * dosage[0] + 9 * dosage[1], [1, 2], min_increment=-9, alpha=1)
     assert opposed.pearson_r_with_prediction[0] < 0

@@ -51,17 +51,23 @@ def test_units_scale_slopes_and_no_p(simulate_gene, seed, scale, shift):
 
 def test_inputs_are_left_alone_and_float32_is_computed_in_float64(simulate_gene):
     gene = simulate_gene(3)
-    dosage, observed = gene.dosage.astype(np.float64), gene.observed.astype(np.float64)
-    single = eqtl_slopes(dosage.astype(np.float32), gene.observed)
-    np.testing.assert_array_equal(single, eqtl_slopes(dosage, observed))
+    dosage, observed = gene.dosage.astype(np.float64), gene.observed.copy()
+    double = eqtl_slopes(dosage, observed)
     np.testing.assert_array_equal(dosage, gene.dosage)
     np.testing.assert_array_equal(observed, gene.observed)
+    np.testing.assert_array_equal(eqtl_slopes(dosage.astype(np.float32), observed), double)
 
 
 @pytest.mark.parametrize(
     ("dosage", "observed"),
-    [([[1, 1, 1, 1]], [1, 2, 3, 4]), ([[0, 1, 2, 1]], [0.1] * 4), ([[0, 1]], [1, 2]), ([[]], [])],
-    ids=["no carriers of another dosage", "constant expression", "two people", "nobody"],
+    [
+        ([[1, 1, 1, 1]], [1, 2, 3, 4]),
+        ([[0.3, 0.1 + 0.2, 0.3, 0.3]], [1, 2, 3, 4]),
+        ([[0, 1, 2, 1]], [0.3, 0.1 + 0.2, 0.3, 0.3]),
+        ([[0, 1]], [1, 2]),
+        ([[]], []),
+    ],
+    ids=["constant dosage", "dosage that is rounding", "expression that is rounding", "two people", "nobody"],
 )
 def test_no_variance_or_too_few_people_give_nan(dosage, observed):
     assert np.isnan(eqtl_slopes(dosage, observed)).all()

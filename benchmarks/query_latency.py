@@ -1,0 +1,105 @@
+"""Wall time of `pdstore query`, the whole process, beside the same question asked with xarray.
+
+    .venv/bin/python benchmarks/query_latency.py
+
+The store has the published size, 6,825 genes with windows of 2,000 variants; its numbers are random, and nothing in it
+was measured. Processes alternate, so that what else the machine does meets both; the median of each is shown.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pdstore.store import Store, create_store, mark_complete
+
+GENES, VARIANTS, WINDOW_VARIANTS = 6_825, 200_000, 2_000
+GENE = 3_000
+RUNS = 15
+WINDOW = "196608bp_tss98303_forward_snv"
+
+ASK_PDSTORE = "from pdstore_cli.main import run; run()"
+ASK_XARRAY = f"""
+import sys, xarray
+store = sys.argv[1]
+options = dict(engine="zarr", consolidated=False, zarr_format=3)
+genes = xarray.open_dataset(store, group="genes", **options)
+gene = genes.gene_name.values.tolist().index("GENE{GENE}")
+statistics = xarray.open_dataset(store, group="statistics/enformer", **options).isel(genes=gene).load()
+ism = xarray.open_dataset(store, group="attributions/enformer", **options).ism.isel(genes=gene).load()
+eqtl = xarray.open_dataset(store, group="eqtl/{WINDOW}", **options).isel(genes=gene).load()
+print(float(statistics.pearson_r), int((statistics.driver_rank > 0).sum()))
+"""
+
+
+def make_store(path: Path) -> None:
+    """A store of the published size that holds what a query of one gene reads."""
+    rng = np.random.default_rng(0)
+    store = create_store(path)
+    sizes = {"genes": GENES, "variants": VARIANTS, "contigs": 1, "window_variants": WINDOW_VARIANTS}
+    sizes |= {"samples": 1, "ploidy": 2, "haplotypes": 1, "positions": 1, "nucleotides": 4, "bins": 3, "tracks": 1}
+    store.create_group("genes", sizes, {})
+    names = np.array([f"GENE{gene}" for gene in range(GENES)], dtype=object)
+    for array in ("gene_id", "gene_name"):
+        store.write(f"genes/{array}", ..., names)
+    store.write("genes/gene_contig", ..., np.full(GENES, "1", dtype=object))
+    store.write("genes/gene_strand", ..., np.full(GENES, "+", dtype=object))
+    store.write("genes/gene_tss", ..., np.arange(GENES) * 10_000 + 1)
+    store.create_group("variants", sizes, {})
+    store.write("variants/position", ..., np.sort(rng.integers(1, 10**8, VARIANTS)))
+    for array in ("ref", "alt"):
+        store.write(f"variants/{array}", ..., np.array(list("ACGT"), dtype=object)[rng.integers(4, size=VARIANTS)])
+    store.write("variants/allele_frequency", ..., rng.random(VARIANTS))
+    store.create_group(f"windows/{WINDOW}", sizes, {})
+    store.write(f"windows/{WINDOW}/variant_start", ..., np.full(GENES, 50_000))
+    store.create_group("predictions/enformer", sizes, {"window": WINDOW, "order": 0, "haplotypes_per_block": 16})
+    for group in ("attributions/enformer", f"eqtl/{WINDOW}", "statistics/enformer"):
+        store.create_group(group, sizes, {})
+        _write_random(store, group, rng)
+    mark_complete(store, {"level": "summary"})
+
+
+def _write_random(store: Store, group: str, rng: np.random.Generator) -> None:
+    for name, array in store.group(group).arrays():
+        if array.ndim == 1:
+            store.write(f"{group}/{name}", ..., (rng.random(GENES) * 100).astype(array.dtype))
+        elif array.ndim == 2:
+            values = rng.normal(size=WINDOW_VARIANTS)
+            # Five drivers.
+            ranks = np.where(np.arange(WINDOW_VARIANTS) % 400 == 7, np.arange(WINDOW_VARIANTS) // 400 + 1, 0)
+            store.write(f"{group}/{name}", GENE, ranks if name == "driver_rank" else values)
+
+
+def seconds(program: str, *arguments: str) -> float:
+    """Wall time of one Python process."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "published-size.zarr"
+        make_store(path)
+        questions = {
+            "Python alone (`python -c pass`)": ("pass",),
+            "`import zarr` alone": ("import zarr",),
+            "`pdstore query GENE --format json`": (ASK_PDSTORE, "query", f"gene{GENE}", "-s", str(path), "-f", "json"),
+            "`pdstore query GENE`": (ASK_PDSTORE, "query", f"gene{GENE}", "-s", str(path)),
+            "the same numbers with xarray": (ASK_XARRAY, str(path)),
+        }
+        times: dict[str, list[float]] = {name: [] for name in questions}
+        for _ in range(RUNS):
+            for name, question in questions.items():
+                times[name].append(seconds(*question))
+        peer = float(np.median(times["the same numbers with xarray"]))
+        print("| process | median s | worst s | xarray / this |\n| --- | --- | --- | --- |")
+        for name, values in times.items():
+            print(f"| {name} | {np.median(values):.2f} | {max(values):.2f} | {peer / np.median(values):.1f} |")
+
+
+if __name__ == "__main__":
+    main()

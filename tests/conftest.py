@@ -18,6 +18,9 @@ from pdstore.models.registry import ModelReference
 from pdstore.sources.simulate import SimulatedCohort, simulate_cohort
 from pdstore.store import Store, open_store
 
+# Tests import builders.py by its name, whatever pytest is started with.
+sys.path.insert(0, str(Path(__file__).parent))
+
 PROJECT = Path(__file__).parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 

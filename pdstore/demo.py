@@ -1,6 +1,7 @@
 """A simulated cohort, a CNN trained on its reference genes, and a store filled with both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
     progress("training a CNN on the population means of the reference sequences")
     onehot, means = _training_set(cohort, config.training_window(TRAINING_SHIFT), directory)
     held_out = np.random.default_rng(SEED).choice(len(means), HELD_OUT_GENES, replace=False)
-    cnn = train_cnn(onehot, means, config, seed=SEED, validation=held_out, shift=TRAINING_SHIFT)
+    with _one_torch_thread():
+        cnn = train_cnn(onehot, means, config, seed=SEED, validation=held_out, shift=TRAINING_SHIFT)
     cnn.save(weights)
     windows = onehot[held_out, TRAINING_SHIFT : TRAINING_SHIFT + config.window_length]
     held_out_r = float(pearson_r(cnn.predict(windows)[:, 0, 0], means[held_out]))
@@ -86,6 +88,19 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
     init_store(store, Sources([cohort.vcf], cohort.fasta, cohort.genes, cohort.expression), progress)
     fill(str(store), ModelReference("cnn", weights), observer)
     return Demo(store, sources, weights, held_out_r)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Train on one thread: for so small a network a second one gains little, and loses much on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _training_set(

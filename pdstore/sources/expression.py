@@ -14,6 +14,7 @@ from pdstore.sources.genes import Gene, without_version
 from pdstore.sources.text import existing_file, read_lines
 
 _MISSING = frozenset(("", "NA", "NaN", "nan", "."))
+_LARGEST = float(np.finfo(np.float32).max)
 # Columns of QTL BED files between the position and the people.
 _BED_COLUMNS = frozenset(("pid", "gid", "strand", "score", "gene_name", "group_id"))
 
@@ -191,7 +192,7 @@ def _numbers(path: Path, line: int, fields: list[str], wanted: NDArray[np.int64]
             value = math.nan if text in _MISSING else float(text.replace("_", "?"))
         except ValueError:
             raise InputError(f"expression {path}, line {line}, column {column + 1}: {text!r} is not a number") from None
-        if abs(value) > np.finfo(np.float32).max:
+        if abs(value) > _LARGEST:
             raise InputError(f"expression {path}, line {line}, column {column + 1}: {text!r} is no finite float32")
         values[position] = value
     return values

@@ -100,6 +100,7 @@ def copy_genotypes(
         rows = slice(start, start + variants_a_chunk())
         chunk = {name: np.asarray(_array(converted, name)[rows]) for name in per_variant}
         _refuse_wrong_reference(chunk, contig_names, sequence_of)
+        _refuse_unknown_alleles(chunk, contig_names)
         calls, phased = chunk["call_genotype"][:, people], chunk["call_genotype_phased"][:, people]
         heterozygous = unphased_heterozygotes(calls, phased)
         if heterozygous.any():
@@ -211,6 +212,19 @@ def _refuse_wrong_reference(
                 f"REF at {contig_names[int(index)]}:{position[wrong]} is {ref[wrong]} in the VCF but {there} in the "
                 "FASTA; are they of one genome build?"
             )
+
+
+def _refuse_unknown_alleles(chunk: Mapping[str, NDArray[Any]], contig_names: Mapping[int, str]) -> None:
+    """htslib reads ``0|3`` of a record with one alternate allele without a word."""
+    alleles = (chunk["variant_allele"] != "").sum(axis=1)
+    highest = chunk["call_genotype"].max(axis=(1, 2))
+    beyond = np.flatnonzero(highest >= alleles)
+    if len(beyond):
+        row = int(beyond[0])
+        raise InputError(
+            f"the record at {_place(chunk, contig_names, row)} has {alleles[row]} alleles, but a genotype names allele "
+            f"{highest[row]}"
+        )
 
 
 def _place(chunk: Mapping[str, NDArray[Any]], contig_names: Mapping[int, str], row: int) -> str:

@@ -63,7 +63,8 @@ class Predictions:
                     f"windows of gene {gene_label(store, gene)} are not filled: run pdstore fill windows"
                 )
         written = {chunk[:2] for chunk in store.chunks_written(f"{self.group}/tracks")}
-        blocks = [block for gene in genes for block in self._blocks(store, gene, int(count[gene]))]
+        run_length = self._run_length(store)
+        blocks = [block for gene in genes for block in _blocks(gene, int(count[gene]), run_length)]
         todo = [block for block in blocks if block not in written]
         return Pending(todo, len(blocks) - len(todo))
 
@@ -88,8 +89,9 @@ class Predictions:
         readout = str(store.group(self.group).attrs["readout"])
         written = {chunk[:2] for chunk in store.chunks_written(f"{self.group}/tracks")}
         gathered = {chunk[0] for chunk in store.chunks_written(f"{self.group}/expression")}
+        run_length = self._run_length(store)
         for gene in sorted({gene for gene, _ in written} - gathered):
-            if written.issuperset(self._blocks(store, gene, int(count[gene]))):
+            if written.issuperset(_blocks(gene, int(count[gene]), run_length)):
                 haplotypes = read_out(store.read(f"{self.group}/tracks", (gene, slice(0, count[gene]))), readout)
                 index = store.read(f"{self._windows}/haplotype_index", gene)
                 store.write(f"{self.group}/expression", gene, person_prediction(haplotypes, index))
@@ -103,5 +105,6 @@ class Predictions:
     def _run_length(self, store: Store) -> int:
         return int(store.array(f"{self.group}/tracks").chunks[1])
 
-    def _blocks(self, store: Store, gene: int, count: int) -> list[Block]:
-        return [(gene, part) for part in range(-(-count // self._run_length(store)))]
+
+def _blocks(gene: int, haplotypes: int, run_length: int) -> list[Block]:
+    return [(gene, part) for part in range(-(-haplotypes // run_length))]

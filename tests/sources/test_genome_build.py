@@ -52,9 +52,9 @@ def test_the_build_is_as_given_or_as_the_sources_say_or_unknown():
 
 
 def test_a_contradiction_names_both_sources_and_both_builds():
-    with pytest.raises(InputError, match="--genome-build says GRCh37, x.fa says GRCh38"):
+    with pytest.raises(InputError, match=r"--genome-build says GRCh37, x\.fa says GRCh38"):
         agreed_build("b37", [BuildClaim("GRCh38", "x.fa")])
-    with pytest.raises(InputError, match="x.fa says GRCh38, x.vcf says GRCh37"):
+    with pytest.raises(InputError, match=r"x\.fa says GRCh38, x\.vcf says GRCh37"):
         agreed_build(None, [BuildClaim("GRCh38", "x.fa"), BuildClaim("GRCh37", "x.vcf")])
     with pytest.raises(InputError, match="--genome-build says mm39"):
         agreed_build("mm39", [BuildClaim("GRCh38", "x.fa")])

@@ -1,0 +1,26 @@
+"""What the tests of jobs/ run: in a module of its own, because workers import it."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def leave_a_mark(folder: Path, task: int) -> None:
+    """Leave a file that names task and process."""
+    (folder / f"{task}-{os.getpid()}-{time.monotonic_ns()}").touch()
+
+
+def fail_on_odd(folder: Path, task: int) -> None:
+    """Leave a mark, and fail where the task is odd."""
+    leave_a_mark(folder, task)
+    if task % 2:
+        raise ValueError(f"task {task} is odd")
+
+
+def die_once(folder: Path, task: int) -> None:
+    """Kill the worker at the first try of task 3."""
+    if task == 3 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"done-{task}").touch()

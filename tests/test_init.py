@@ -320,6 +320,10 @@ BAD_INPUT = {
     "truncated bgzip": (vcf_bytes("bad.vcf.gz", bgzip(vcf_text().encode())[:-28]), r"bad\.vcf\.gz.*truncated"),
     "truncated gzip": (vcf_bytes("bad.vcf.gz", gzip.compress(vcf_text().encode())[:-60]), "truncated"),
     "REF that differs": (vcf(*RECORDS[:1], RECORDS[1]._replace(ref="G")), "REF at 1:50 is G in the VCF but C in the"),
+    "allele that the record lacks": (
+        vcf(RECORDS[0]._replace(calls=" ".join(["0|0"] * 5 + ["0|3"]))),
+        "the record at 1:20 has 2 alleles, but a genotype names allele 3",
+    ),
     "REF beyond the contig": (vcf(RECORDS[0]._replace(position=401)), "REF at 1:401 is A in the VCF but no base"),
     "FASTA without a contig": (fasta({"1": CONTIGS["1"]}), r"bad\.fa has no contig '2', on which the VCF has records"),
     "FASTA without any": (fasta({"7": "ACGT"}), "none of the contigs of the genes"),

@@ -56,11 +56,11 @@ class Xpresso:
         ModelError
             No file, not HDF5, or a layer is missing or has another shape.
         """
+        path = existing_weights(weights, cls.name)
         import torch
 
         from pdstore.models.xpresso_network import XpressoNetwork
 
-        path = existing_weights(weights, cls.name)
         state = {name: torch.from_numpy(values) for name, values in _read_keras_weights(path).items()}
         network = XpressoNetwork()
         network.load_state_dict(state)

@@ -1,5 +1,6 @@
 """What the stages write, against an independent computation: scipy, plain loops, and never our own functions."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import scipy.stats
 
 from pdstore.errors import MissingDataError, ProvenanceError
 from pdstore.models.registry import ModelReference
+from pdstore.stages.attributions import Attributions
 from pdstore.stages.predictions import Predictions
 from pdstore.stages.statistics import Statistics
 from pdstore.stages.windows import Windows, windows_outside_contig
@@ -172,13 +174,16 @@ def test_other_weights_are_refused_with_both_digests(geuvadis: Path, tmp_path: P
     assert xpresso.weights is not None
     other = tmp_path / "other.h5"
     other.write_bytes(xpresso.weights.read_bytes() + b"\0")
-    with pytest.raises(ProvenanceError, match=r"weights_sha256 [0-9a-f]{64}, but [0-9a-f]{64} is given"):
-        Predictions(ModelReference("xpresso", other)).prepare(open_store(geuvadis))
+    store = open_store(shutil.copytree(geuvadis, tmp_path / "store.zarr"), "r+")
+    refused = r"weights_sha256 [0-9a-f]{64}, but [0-9a-f]{64} is given"
+    with pytest.raises(ProvenanceError, match=refused):
+        Predictions(ModelReference("xpresso", other)).prepare(store)
+    shutil.rmtree(tmp_path / "store.zarr" / "attributions")
+    with pytest.raises(ProvenanceError, match=f"predictions/xpresso was filled with {refused}"):
+        Attributions(ModelReference("xpresso", other)).prepare(store)
 
 
 def test_a_stage_whose_input_is_missing_says_what_to_fill(unfilled: Path, cnn: ModelReference, tmp_path: Path) -> None:
-    import shutil
-
     store = open_store(shutil.copytree(unfilled, tmp_path / "store.zarr"), "r+")
     Windows(cnn.window).prepare(store)
     Predictions(cnn).prepare(store)

@@ -40,7 +40,15 @@ def make_store(path: Path) -> None:
     rng = np.random.default_rng(0)
     store = create_store(path)
     sizes = {"genes": GENES, "variants": VARIANTS, "contigs": 1, "window_variants": WINDOW_VARIANTS}
-    sizes |= {"samples": 1, "ploidy": 2, "haplotypes": 1, "positions": 1, "nucleotides": 4, "bins": 3, "tracks": 1}
+    sizes |= {
+        "samples": 1,
+        "ploidy": 2,
+        "haplotypes": 1,
+        "positions": 1,
+        "nucleotides": 4,
+        "bins": 3,
+        "model_tracks": 1,
+    }
     store.create_group("genes", sizes, {})
     names = np.array([f"GENE{gene}" for gene in range(GENES)], dtype=object)
     for array in ("gene_id", "gene_name"):

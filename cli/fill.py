@@ -7,6 +7,8 @@ import typer
 
 from .output import DEFAULT_STORE, StoreOption, note
 
+INTERRUPTED = "interrupted: what was computed is kept; run the same command to go on"
+
 
 def command(
     stages: Annotated[
@@ -35,7 +37,7 @@ def command(
     Example:
     pdstore fill -s cohort.zarr --model xpresso --weights GM12878.h5
     """
-    from pdstore.errors import ModelError
+    from pdstore.errors import ModelError, UsageError
     from pdstore.fill import fill
     from pdstore.models.registry import ModelReference, model_names
 
@@ -44,15 +46,17 @@ def command(
     if not model:
         raise ModelError(f"which model? Give --model: {', '.join(model_names())}")
     reference = ModelReference(model, weights.absolute() if weights else None, device)
+    if genes is not None and not genes.strip(" ,"):
+        raise UsageError("--genes names no gene; leave it out for all")
     wanted = [name for name in (genes or "").split(",") if name.strip()]
-    try:
-        with FillProgress() as progress:
-            report = fill(store, reference, progress, stages or (), wanted, workers)
-    except KeyboardInterrupt:
-        note("interrupted: what was computed is kept; run the same command to go on")
-        raise typer.Exit(130) from None
+    with FillProgress() as progress:
+        report = fill(store, reference, progress, stages or (), wanted, workers)
     if report.genes_outside_contig:
         note(f"{report.genes_outside_contig} genes have windows that leave their contig; the bases beyond it are N")
+    if report.genes_without_r:
+        note(f"{report.genes_without_r} genes have no correlation: not measured, no variance, or under 3 people")
+    if report.genes_without_selection:
+        note(f"{report.genes_without_selection} genes have no defined drivers: ISM does not add up to their prediction")
     if not any(report.computed.values()):
         done = sum(report.done_before.values())
         typer.echo(f"nothing to do: all {done:,} blocks of {', '.join(report.done_before)} are filled")

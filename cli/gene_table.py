@@ -19,7 +19,8 @@ _COLOURS = {
 
 def print_gene(answer: dict[str, Any]) -> None:
     """Print one answer of `pdstore.query.query_gene`, whole or in part."""
-    console = Console(highlight=False, soft_wrap=True)
+    # So wide that no number is cut: a narrow terminal wraps the line.
+    console = Console(highlight=False, soft_wrap=True, width=1_000, markup=False, emoji=False)
     gene = answer["gene"]
     console.print(
         Text.assemble(
@@ -30,7 +31,7 @@ def print_gene(answer: dict[str, Any]) -> None:
     if "correlation" in answer:
         _print_correlation(console, answer["correlation"], answer["n_samples"])
     if "drivers" in answer:
-        _print_drivers(console, answer["drivers"])
+        _print_drivers(console, answer["drivers"], answer["n_samples"])
     if "support" in answer:
         _print_support(console, answer["support"])
     console.print()
@@ -41,15 +42,21 @@ def _print_correlation(console: Console, correlation: dict[str, Any], n_samples:
         console.print("  correlation   not filled: run pdstore fill statistics")
         return
     if correlation["pearson_r"] is None:
-        reason = "expression was not measured" if n_samples == 0 else "the prediction or the expression does not vary"
+        reason = (
+            "expression was not measured"
+            if n_samples == 0
+            else "that is too few"
+            if n_samples < 3
+            else "the prediction or the expression does not vary"
+        )
         console.print(f"  correlation   none over {n_samples} people: {reason}")
         return
-    status = correlation["status"]
+    status = correlation["status"] or "significance unknown"
     console.print(
         Text.assemble(
             f"  correlation   R = {number(correlation['pearson_r'])}",
             f" [{number(correlation['ci_low'])}, {number(correlation['ci_high'])}] over {n_samples} people  ",
-            (str(status), _COLOURS.get(str(status), "")),
+            (status, _COLOURS.get(status, "")),
         )
     )
     console.print(
@@ -59,15 +66,17 @@ def _print_correlation(console: Console, correlation: dict[str, Any], n_samples:
     )
 
 
-def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None) -> None:
-    if drivers is None:
+def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None, n_samples: int | None) -> None:
+    if drivers is None and n_samples is None:
         console.print("  drivers       not filled: run pdstore fill statistics")
+        return
+    if drivers is None:
+        console.print("  drivers       undefined: the sum of ISM x dosage does not correlate with the prediction")
         return
     if not drivers:
         console.print("  drivers       none")
         return
     console.print("  drivers")
-    # No column wraps: on a narrow terminal a line is cut by the terminal, a number never by us.
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), collapse_padding=True)
     for heading in ("variant", "to TSS", "AF", "ISM", "slope", "slope p", "R"):
         table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)

@@ -1,6 +1,8 @@
 """The program `pdstore`: its commands, and how every error ends."""
 
+import functools
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -8,7 +10,7 @@ import typer
 from pdstore.errors import PdstoreError
 
 from . import demo, fill, init, query, schema, validate
-from .output import plain
+from .output import note, plain
 
 app = typer.Typer(
     name="pdstore",
@@ -19,8 +21,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(command)
+    def run(*arguments: object, **options: object) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            note("interrupted; nothing half-done was kept" if command is not fill.command else fill.INTERRUPTED)
+            raise typer.Exit(130) from None
+
+    return run
+
+
 for module in (demo, init, fill, query, validate, schema):
-    app.command(name=module.__name__.rsplit(".", 1)[-1])(module.command)
+    app.command(name=module.__name__.rsplit(".", 1)[-1])(_interruptible(module.command))
 
 _debug = False
 
@@ -53,10 +69,18 @@ def run() -> None:
         if _debug:
             raise
         sys.exit(_fail(str(error), error.exit_status))
+    except PermissionError as error:
+        if _debug:
+            raise
+        sys.exit(_fail(f"no permission: {error.filename}", 2))
     except BrokenPipeError:
         # Who reads our output has seen enough: `pdstore query … | head`.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if _debug:
+            raise
+        sys.exit(_fail(f"{error.strerror or error}: {error.filename or 'no file is named'}", 1))
     except Exception as error:
         if _debug:
             raise

@@ -2,11 +2,11 @@
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, plain
+from .output import DEFAULT_STORE, StoreOption, note, plain
 
 
 def command(store: StoreOption = DEFAULT_STORE) -> None:
-    """Hold a store against its schemas and name every deviation.
+    """Hold the layout of a store against its schemas and name every deviation; values are not read. Exits 1 if any.
 
     Example:
     pdstore validate -s cohort.zarr
@@ -18,6 +18,6 @@ def command(store: StoreOption = DEFAULT_STORE) -> None:
     for deviation in found:
         typer.echo(plain(deviation))
     if found:
-        typer.echo(f"{len(found)} deviations", err=True)
+        note(f"{len(found)} deviation{'s' * (len(found) > 1)} from the schemas")
         raise typer.Exit(1)
     typer.echo(f"{store} is as its schemas say")

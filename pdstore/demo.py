@@ -1,5 +1,7 @@
 """A simulated cohort, a CNN trained on its reference genes, and a store filled with both."""
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,14 +64,25 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
     Raises
     ------
     StoreError
-        The folder holds something already.
+        Something is in the way, or there is no folder to make it in.
     """
+    if directory.is_file() or (directory.exists() and any(directory.iterdir())):
+        raise StoreError(f"{directory} is in the way; name another folder, or remove it first")
+    if not directory.absolute().parent.is_dir():
+        raise StoreError(f"demo {directory}: no folder {directory.parent} to put it in")
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.demo-", dir=directory.absolute().parent) as scratch:
+        building = Path(scratch) / "demo"
+        held_out_r = _build(building, Path(scratch), observer, progress)
+        os.rename(building, directory)
+    return Demo(directory / "demo.zarr", directory / "sources", directory / "cnn.safetensors", held_out_r)
+
+
+def _build(directory: Path, scratch: Path, observer: Observer, progress: Callable[[str], None]) -> float:
+    """Make the demo in a new folder; returns R over held-out genes."""
     # Imported here, after what can go wrong at once has: torch takes two seconds.
     from pdstore.models.cnn import CnnConfig
     from pdstore.models.cnn_training import train_cnn
 
-    if directory.exists() and any(directory.iterdir()):
-        raise StoreError(f"{directory} is not empty; name another folder, or remove it first")
     sources, weights, store = directory / "sources", directory / "cnn.safetensors", directory / "demo.zarr"
     progress("simulating a cohort: 200 people, 24 measured genes, 1,200 genes to train on")
     cohort = simulate_cohort(sources, SEED)
@@ -77,7 +90,7 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
         cohort.window_length, cohort.tss_offset, strand="gene", kernels=32, kernel_width=10, pool=100, hidden=200
     )
     progress("training a CNN on the population means of the reference sequences")
-    onehot, means = _training_set(cohort, config.training_window(TRAINING_SHIFT), directory)
+    onehot, means = _training_set(cohort, config.training_window(TRAINING_SHIFT), scratch)
     held_out = np.random.default_rng(SEED).choice(len(means), HELD_OUT_GENES, replace=False)
     with _one_torch_thread():
         cnn = train_cnn(onehot, means, config, seed=SEED, validation=held_out, shift=TRAINING_SHIFT)
@@ -87,7 +100,7 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
     progress(f"R over {HELD_OUT_GENES} genes held out of the training: {held_out_r:.2f}")
     init_store(store, Sources([cohort.vcf], cohort.fasta, cohort.genes, cohort.expression), progress)
     fill(str(store), ModelReference("cnn", weights), observer)
-    return Demo(store, sources, weights, held_out_r)
+    return held_out_r
 
 
 @contextmanager

@@ -50,6 +50,12 @@ class MissingDataError(StoreError):
     kind = "missing"
 
 
+class DamagedDataError(StoreError):
+    """Bytes of the store are not what was written."""
+
+    kind = "damaged"
+
+
 class UnknownGeneError(PdstoreError):
     """No gene, or more than one gene, goes by the name."""
 

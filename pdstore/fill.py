@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Protocol
 
+import numpy as np
+
 from pdstore.errors import JobError, UsageError
 from pdstore.jobs.run import Failure, local_client, run_tasks, usable_cores
+from pdstore.models.device import check_device
 from pdstore.models.registry import ModelReference
 from pdstore.query import find_gene
 from pdstore.stages.attributions import Attributions
 from pdstore.stages.eqtl import Eqtl
+from pdstore.stages.model_group import check_model
 from pdstore.stages.predictions import Predictions
 from pdstore.stages.stage import Block, Stage
 from pdstore.stages.statistics import Statistics
@@ -53,11 +57,17 @@ class FillReport:
         Stage → blocks that were in the store already.
     genes_outside_contig : int
         Genes whose window leaves the contig; the bases beyond are N.
+    genes_without_r : int
+        Genes with statistics but without a correlation: not measured, no variance, or fewer than three people.
+    genes_without_selection : int
+        Genes whose drivers are undefined: the sum of ISM x dosage does not correlate positively with the prediction.
     """
 
     computed: dict[str, int] = field(default_factory=dict)
     done_before: dict[str, int] = field(default_factory=dict)
     genes_outside_contig: int = 0
+    genes_without_r: int = 0
+    genes_without_selection: int = 0
 
 
 def fill(
@@ -100,15 +110,18 @@ def fill(
         if name not in STAGES:
             raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(STAGES)}")
     store = open_store(url, mode="r+")
-    rows = [find_gene(store, gene) for gene in genes] or list(range(store.array("genes/gene_tss").shape[0]))
+    rows = sorted({find_gene(store, gene) for gene in genes}) or list(range(store.array("genes/gene_tss").shape[0]))
+    selected = [name for name in STAGES if not stages or name in stages]
+    check_device(model.device)
+    if {"predictions", "attributions"} & set(selected) or ("statistics" in selected and model.weights):
+        # Before hours go into windows.
+        check_model(store, model)
     report = FillReport()
     failures: list[str] = []
     with ExitStack() as stack:
         client = None
-        for name, make_stage in STAGES.items():
-            if stages and name not in stages:
-                continue
-            stage = make_stage(model)
+        for name in selected:
+            stage = STAGES[name](model)
             stage.prepare(store)
             pending = stage.pending(store, rows)
             observer.stage_begins(name, len(pending.todo), pending.done)
@@ -126,6 +139,14 @@ def fill(
                 break
         if "windows" in report.computed:
             report.genes_outside_contig = windows_outside_contig(store, model.window)
+        if "statistics" in report.computed:
+            statistics = f"statistics/{model.name}"
+            done = store.read_if_filled(f"{statistics}/n_samples") >= 0
+            without_r = np.isnan(store.read_if_filled(f"{statistics}/pearson_r"))
+            report.genes_without_r = int((done & without_r).sum())
+            report.genes_without_selection = int(
+                (done & (store.read_if_filled(f"{statistics}/driver_count") < 0)).sum()
+            )
     if failures:
         more = f" (and {len(failures) - 1} more blocks)" if len(failures) > 1 else ""
         raise JobError(f"{failures[0]}{more}; what was computed is kept, fill again to go on")

@@ -1,6 +1,5 @@
 """Sources → a new store."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +13,17 @@ import zarr
 from numpy.typing import NDArray
 
 from pdstore.errors import InputError, StoreError
+from pdstore.models.registry import windows_without_weights
 from pdstore.sources.contigs import match_contigs
 from pdstore.sources.expression import Expression, read_expression, read_sample_map
 from pdstore.sources.fasta import Fasta, refget_digest
 from pdstore.sources.genes import Gene, GeneTable, read_genes
 from pdstore.sources.genome_build import agreed_build, builds_of_lengths
+from pdstore.sources.text import file_sha256
 from pdstore.sources.variants import KINDS, SNV
 from pdstore.sources.vcf import convert_to_vcf_zarr, read_vcf_headers
 from pdstore.stages.genotypes import CopiedGenotypes, Unphased, copy_genotypes, variants_a_chunk, write_variants
+from pdstore.stages.windows import windows_outside_contig
 from pdstore.store import Store, create_store, mark_complete
 
 
@@ -104,11 +106,16 @@ def init_store(target: Path, sources: Sources, progress: Callable[[str], None] =
     """
     if os.path.lexists(target):
         raise StoreError(f"{target} exists already; name another store with --store, or remove it first")
-    if not target.absolute().parent.is_dir():
+    parent = target.absolute().parent
+    if not parent.is_dir():
         raise StoreError(f"store {target}: no folder {target.parent} to put it in")
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.init-", dir=target.absolute().parent) as scratch:
+    prefix = f".{target.name}.init-"
+    leftovers = sorted(path.name for path in parent.glob(f"{prefix}*"))
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as scratch:
         building = Path(scratch) / "store"
         counts = _build(building, sources, Path(scratch), progress)
+        if leftovers:
+            counts.notes.append(f"left by another init, which was killed or still runs: {_some(leftovers)} in {parent}")
         os.rename(building, target)
     return counts
 
@@ -132,13 +139,22 @@ def _build(building: Path, sources: Sources, scratch: Path, progress: Callable[[
     _write_genes(store, genes)
     _write_expression(store, expression)
     digests = _write_reference(store, fasta, sorted({gene.contig for gene in genes}, key=list(fasta.lengths).index))
+    for model, window in windows_without_weights().items():
+        outside = windows_outside_contig(store, window)
+        if outside:
+            bases = (
+                f"{outside} of {len(genes)} genes have {model} windows ({window.length:,} bp) that leave their contig"
+            )
+            counts.notes.append(f"{bases}; the bases beyond are N")
     counts.taken["genes"] = len(genes)
     counts.taken["genes with measured expression"] = int((~np.isnan(expression).all(axis=1)).sum())
+    if not counts.taken["genes with measured expression"]:
+        counts.notes.append("no gene has measured expression: there will be predictions, and no correlations")
     inputs = {
-        "vcf": [_sha256(path) for path in sources.vcf],
+        "vcf": [file_sha256(path) for path in sources.vcf],
         "fasta": digests,
-        "genes": _sha256(sources.genes),
-        "expression": _sha256(sources.expression),
+        "genes": file_sha256(sources.genes),
+        "expression": file_sha256(sources.expression),
     }
     attributes = {
         "pdstore_version": version("pdstore"),
@@ -157,12 +173,17 @@ def _read_cohort(sources: Sources, fasta: Fasta, counts: Counts) -> _Cohort:
     gene_table = read_genes(sources.genes)
     claims = [*header.builds, *gene_table.builds, *builds_of_lengths(fasta.lengths, fasta.path.name)]
     build = agreed_build(sources.genome_build, claims)
+    if build is not None and not claims:
+        counts.notes.append(f"genome build {build} is as given; nothing in the sources says so or otherwise")
     for reason, count in gene_table.left_out.items():
         counts.leave_out(reason, count)
     genes = _genes_on_reference(gene_table, fasta, counts)
     sample_map = read_sample_map(sources.sample_map) if sources.sample_map else {}
     if sample_map and not set(sample_map) & set(header.sample_names):
         raise InputError(f"sample map {sources.sample_map}: none of its first column is a sample of the VCF")
+    counts.leave_out(
+        "lines of the sample map that name nobody of the VCF", len(set(sample_map) - set(header.sample_names))
+    )
     names = [sample_map.get(name, name) for name in header.sample_names]
     if len(set(names)) != len(names):
         raise InputError(f"sample map {sources.sample_map}: it gives two people of the VCF the same name")
@@ -288,8 +309,3 @@ def _note_renamed(source: str, names: Mapping[str, str], counts: Counts) -> None
 def _some(names: Any, most: int = 5) -> str:
     names = [str(name) for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

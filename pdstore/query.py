@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pdstore.analysis.support import fraction_supported, gene_support_status, support
-from pdstore.errors import MissingDataError, UnknownGeneError, UsageError
+from pdstore.errors import MissingDataError, StoreError, UnknownGeneError, UsageError
 from pdstore.store import Store, read_together
 
 FdrKind = Literal["published", "empirical"]
@@ -66,8 +66,8 @@ def find_gene(store: Store, name: str) -> int:
 
 def filled_models(store: Store) -> list[str]:
     """Names of the models that the store holds predictions of, the first filled first."""
-    names = store.members("predictions")
-    return sorted(names, key=lambda name: (store.group(f"predictions/{name}").attrs.get("order", 0), name))
+    order = {name: store.group(f"predictions/{name}").attrs.get("order") for name in store.members("predictions")}
+    return sorted((name for name in order if isinstance(order[name], int)), key=lambda name: (order[name], name))
 
 
 def query_gene(
@@ -103,9 +103,11 @@ def query_gene(
     """
     if fdr_kind not in _FDR_FIELD:
         raise UsageError(f"there is no FDR of kind {fdr_kind!r}: it is {' or '.join(_FDR_FIELD)}")
+    if not 0 < alpha <= 1:
+        raise UsageError(f"alpha is {alpha}, but a false discovery rate lies above 0 and is at most 1")
     row = find_gene(store, gene)
     model = _chosen_model(store, model)
-    window = str(store.group(f"predictions/{model}").attrs["window"])
+    window = _window_of(store, model)
     values = read_together(store, _selections(row, model, window))
     n_samples = _number(values[f"statistics/{model}/n_samples"], missing=-1)
     drivers = _drivers(store, values, model, window)
@@ -150,6 +152,13 @@ def _chosen_model(store: Store, model: str | None) -> str:
     return model
 
 
+def _window_of(store: Store, model: str) -> str:
+    window = store.group(f"predictions/{model}").attrs.get("window")
+    if not isinstance(window, str) or window not in store.members("windows"):
+        raise StoreError(f"store {store.url}: predictions/{model} names a window that the store does not hold")
+    return window
+
+
 def _selections(row: int, model: str, window: str) -> dict[str, Any]:
     """Every array that a gene's answer needs, and what of it."""
     statistics = [
@@ -180,9 +189,8 @@ def _correlation(values: Mapping[str, Any], model: str, alpha: float, fdr_field:
 
 
 def _drivers(store: Store, values: Mapping[str, Any], model: str, window: str) -> list[dict[str, Any]] | None:
-    """The drivers, the main one first; None where the store does not know them."""
-    count = values[f"statistics/{model}/driver_count"]
-    if count is None or _number(values[f"statistics/{model}/n_samples"], missing=-1) is None:
+    """The drivers, the main one first; None where they are not filled, or where forward selection is undefined."""
+    if _number(values[f"statistics/{model}/driver_count"], missing=-1) is None:
         return None
     rank = _present(values, f"statistics/{model}/driver_rank")
     columns = sorted(np.flatnonzero(rank > 0).tolist(), key=lambda column: rank[column])

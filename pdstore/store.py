@@ -1,7 +1,9 @@
 """A store: a Zarr v3 hierarchy, its groups as zarr or as xarray Datasets."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,8 +11,9 @@ import numpy as np
 import zarr
 import zarr.api.asynchronous
 from numpy.typing import NDArray
+from zarr.core.indexing import BasicIndexer
 
-from pdstore.errors import MissingDataError, ProvenanceError, StoreError
+from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError, StoreError
 from pdstore.schema import FORMAT_VERSION, create_array, schema_of
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ class Store:
         self.url = url
         self.root = root
 
+    def __repr__(self) -> str:
+        return f"<pdstore.Store {self.url}: {', '.join(sorted(self.root.group_keys()))}>"
+
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the root: format, versions, provenance, counts."""
@@ -45,7 +51,7 @@ class Store:
         """A group as zarr; raises `MissingDataError` where the store has none of this path."""
         node = self.root.get(path)
         if not isinstance(node, zarr.Group):
-            raise MissingDataError(f"store {self.url} has no group {path}")
+            raise MissingDataError(f"store {self.url} has no group {path}: run pdstore fill")
         return node
 
     def array(self, path: str) -> zarr.Array[Any]:
@@ -55,13 +61,35 @@ class Store:
         """
         node = self.root.get(path)
         if not isinstance(node, zarr.Array):
-            raise MissingDataError(f"store {self.url} has no array {path}")
+            raise MissingDataError(f"store {self.url} has no array {path}: run pdstore fill")
         return node.with_config({"write_empty_chunks": True})
 
     def read(self, path: str, selection: Any = ...) -> NDArray[Any]:
-        """Values of an array, or of a selection of it."""
-        values = self.array(path)[selection]
-        return np.asarray(values)
+        """Values of an array, or of a basic selection of it.
+
+        Raises
+        ------
+        MissingDataError
+            A chunk of it was never written, or is lost: its fill value is no data.
+        DamagedDataError
+            A checksum differs.
+        """
+        array = self.array(path)
+        self._refuse_missing_chunks(path, array, selection)
+        with _damage_named(self.url, path):
+            return np.asarray(array[selection])
+
+    def read_if_filled(self, path: str, selection: Any = ...) -> NDArray[Any]:
+        """Like `read`, but what is not filled yet reads as the fill value: NaN, or -1."""
+        with _damage_named(self.url, path):
+            return np.asarray(self.array(path)[selection])
+
+    def _refuse_missing_chunks(self, path: str, array: zarr.Array[Any], selection: Any) -> None:
+        chunks = BasicIndexer(selection, array.shape, array.metadata.chunk_grid)
+        keys = [f"{path}/{array.metadata.encode_chunk_key(chunk.chunk_coords)}" for chunk in chunks]
+        for key, exists in zip(keys, zarr.core.sync.sync(_exist(self.root.store, keys)), strict=True):
+            if not exists:
+                raise MissingDataError(f"store {self.url}: {key} is not filled, or was lost; run pdstore fill")
 
     def write(self, path: str, selection: Any, values: Any) -> None:
         """Write values of an array.
@@ -114,8 +142,8 @@ class Store:
             _check_provenance(path, node.attrs.asdict(), attributes)
             group = node
         else:
-            group = self.root.require_group(path)
-            group.attrs.put(dict(attributes))
+            # One write: a group never stands there without its attributes.
+            group = self.root.create_group(path, attributes=dict(attributes), overwrite=isinstance(node, zarr.Group))
         for name, array in schema.arrays.items():
             if name not in group and name not in without:
                 create_array(group, array, sizes, group.attrs.asdict())
@@ -125,12 +153,10 @@ class Store:
 
         Keys are parsed strictly: a kill leaves ``name.<uuid>.partial`` beside chunks, and an empty file is no chunk.
         """
-        prefix = f"{path}/c/"
         ndim = self.array(path).ndim
-        keys = zarr.core.sync.sync(_keys_with_size(self.root.store, prefix))
         written = set()
-        for key, size in keys:
-            parts = key.removeprefix(prefix).split("/")
+        for name, size in _files_with_size(Path(self.url, path, "c")):
+            parts = name.split("/")
             if size > 0 and len(parts) == ndim and all(part.isascii() and part.isdigit() for part in parts):
                 written.add(tuple(int(part) for part in parts))
         return written
@@ -163,6 +189,8 @@ def open_store(url: str | Path, mode: Mode = "r") -> Store:
     url = str(url)
     if "://" in url:
         raise StoreError(f"store {url}: this version opens folders only")
+    if Path(url).is_file():
+        raise StoreError(f"store {url}: is a file, but a store is a folder")
     if not Path(url).is_dir():
         raise StoreError(f"store {url}: no such folder; make a store with pdstore init, or name another with --store")
     try:
@@ -208,13 +236,30 @@ def read_together(store: Store, selections: Mapping[str, Any]) -> dict[str, NDAr
             array = await zarr.api.asynchronous.open_array(store=store.root.store, path=path, zarr_format=3)
         except (FileNotFoundError, zarr.errors.ArrayNotFoundError):
             return None
-        return np.asarray(await array.getitem(selection))
+        with _damage_named(store.url, path):
+            return np.asarray(await array.getitem(selection))
 
-    async def gather(items: Iterable[tuple[str, Any]]) -> list[NDArray[Any] | None]:
-        return await asyncio.gather(*(read(path, selection) for path, selection in items))
+    async def gather(items: Iterable[tuple[str, Any]]) -> list[NDArray[Any] | BaseException | None]:
+        return await asyncio.gather(*(read(path, selection) for path, selection in items), return_exceptions=True)
 
-    values = zarr.core.sync.sync(gather(selections.items()))
-    return dict(zip(selections, values, strict=True))
+    values: dict[str, NDArray[Any] | None] = {}
+    for path, value in zip(selections, zarr.core.sync.sync(gather(selections.items())), strict=True):
+        if isinstance(value, BaseException):
+            raise value
+        values[path] = value
+    return values
+
+
+@contextmanager
+def _damage_named(url: str, path: str) -> Iterator[None]:
+    """Say which array cannot be decoded: Zarr says only that a checksum differs."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise DamagedDataError(
+            f"store {url}: {path} is damaged ({str(error).split('.')[0]}); get the store again from a copy, or remove "
+            "the damaged chunk's file and fill again"
+        ) from error
 
 
 def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -227,6 +272,16 @@ def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, 
             )
 
 
-async def _keys_with_size(store: Any, prefix: str) -> list[tuple[str, int]]:
-    keys = [key async for key in store.list_prefix(prefix)]
-    return [(key, await store.getsize(key)) for key in keys]
+async def _exist(store: Any, keys: Iterable[str]) -> list[bool]:
+    exist: list[bool] = await asyncio.gather(*(store.exists(key) for key in keys))
+    return exist
+
+
+def _files_with_size(folder: Path) -> Iterator[tuple[str, int]]:
+    """Files below a folder, relative to it, and their sizes: ten times as fast as listing through Zarr."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            # A writer beside us may rename its partial file meanwhile.
+            with suppress(FileNotFoundError):
+                yield path.relative_to(folder).as_posix(), path.stat().st_size

@@ -51,6 +51,8 @@ def local_client(workers: int) -> "Iterator[Client]":
                     dashboard_address="127.0.0.1:0",
                     host="127.0.0.1",
                     silence_logs=logging.CRITICAL,
+                    # No limit of dask's own: it would kill workers that the machine has memory for.
+                    memory_limit=0,
                 )
             )
         yield stack.enter_context(Client(cluster))
@@ -95,9 +97,10 @@ def run_tasks(
     list of Failure
         Tasks that failed at each of three attempts, in the order in which they did.
     """
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
-    failures = []
+    failures: list[Failure[Task]] = []
+    killed: list[Task] = []
     waiting = iter(tasks)
     in_flight = {}
     completed = as_completed()
@@ -113,10 +116,22 @@ def run_tasks(
         submit_next()
     for future in completed:
         task = in_flight.pop(future.key)
-        if future.status != "finished":
-            error = future.exception()
+        error = future.exception() if future.status != "finished" else None
+        if isinstance(error, KilledWorker):
+            killed.append(task)
+        else:
+            finished()
+        if error is not None and task not in killed:
             failures.append(Failure(task, f"{type(error).__name__}: {error}"))
         future.release()
-        finished()
         submit_next()
+    for task in killed:
+        # A worker that dies takes the tasks that wait on it along; alone, each is judged for itself.
+        future = client.submit(function, task, pure=False)
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            failures.append(Failure(task, "the worker died every time that it ran this; is there enough memory?"))
+        elif error is not None:
+            failures.append(Failure(task, f"{type(error).__name__}: {error}"))
+        finished()
     return failures

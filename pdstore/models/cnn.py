@@ -9,7 +9,6 @@ References
 Sasse et al. 2023, Nature Genetics 55:2060.
 """
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.weights import existing_weights, weights_sha256
 
 if TYPE_CHECKING:
     from torch import nn
@@ -112,8 +112,7 @@ class Cnn:
         from pdstore.models.cnn_network import read_network
 
         network = read_network(path, config)
-        with path.open("rb") as file:
-            return cls(config, network, device, hashlib.file_digest(file, "sha256").hexdigest())
+        return cls(config, network, device, weights_sha256(path))
 
     @classmethod
     def window_of(cls, weights: Path | None) -> WindowSpec:
@@ -156,6 +155,7 @@ def _read_config(weights: Path | None) -> tuple[Path, CnnConfig]:
     """Read a weights file's config without its tensors."""
     if weights is None:
         raise ModelError("cnn: --weights is needed, because a CNN's window is stored in its weights")
+    weights = existing_weights(weights, Cnn.name)
     try:
         with safe_open(weights, framework="np") as file:
             metadata = file.metadata() or {}

@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
 
 
@@ -99,5 +100,11 @@ def predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDAr
         batch = windows[start : start + model.batch_size]
         padding = model.batch_size - len(batch)
         padded = np.concatenate([batch, np.zeros((padding, *batch.shape[1:]), dtype=bool)]) if padding else batch
-        outputs[start : start + len(batch)] = model.predict(padded)[: len(batch)]
+        predicted = model.predict(padded)
+        if predicted.shape != (model.batch_size, *outputs.shape[1:]):
+            raise ModelError(
+                f"model {model.name} gave outputs of shape {predicted.shape} for {model.batch_size} windows, but "
+                f"declares {outputs.shape[1:]} bins and tracks"
+            )
+        outputs[start : start + len(batch)] = predicted[: len(batch)]
     return outputs

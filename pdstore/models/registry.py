@@ -1,8 +1,9 @@
 """Models by name: the entry points of the group ``pdstore.models``, of pdstore and of any other package."""
 
+import contextlib
 import difflib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def model_names() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
 
 
+@cache
 def model_class(name: str) -> type[SequenceModel]:
     """The model registered under a name.
 
@@ -35,6 +37,15 @@ def model_class(name: str) -> type[SequenceModel]:
         raise ModelError(f"there is no model {name!r}: the models are {', '.join(model_names())}{hint}")
     loaded: type[SequenceModel] = entries[0].load()
     return loaded
+
+
+def windows_without_weights() -> dict[str, WindowSpec]:
+    """The windows of the registered models that know theirs without weights, by name of the model."""
+    windows = {}
+    for name in model_names():
+        with contextlib.suppress(ModelError):
+            windows[name] = model_class(name).window_of(None)
+    return windows
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,16 @@ class ModelReference:
     @property
     def window(self) -> WindowSpec:
         """The window that the model reads; the model is not loaded for it."""
-        return model_class(self.name).window_of(self.weights)
+        return _window(self)
 
     def load(self) -> SequenceModel:
         """The model, loaded once a process."""
         return _load(self)
+
+
+@cache
+def _window(reference: ModelReference) -> WindowSpec:
+    return model_class(reference.name).window_of(reference.weights)
 
 
 @lru_cache(maxsize=1)

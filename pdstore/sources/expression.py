@@ -191,7 +191,9 @@ def _numbers(path: Path, line: int, fields: list[str], wanted: NDArray[np.int64]
             # Python takes 1_000 for a number; no table means it.
             value = math.nan if text in _MISSING else float(text.replace("_", "?"))
         except ValueError:
-            raise InputError(f"expression {path}, line {line}, column {column + 1}: {text!r} is not a number") from None
+            raise InputError(
+                f"expression {path}, line {line}, column {column + 1}: {text!r} is not a number (not measured: NA)"
+            ) from None
         if abs(value) > _LARGEST:
             raise InputError(f"expression {path}, line {line}, column {column + 1}: {text!r} is no finite float32")
         values[position] = value

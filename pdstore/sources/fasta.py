@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pdstore.errors import InputError
 from pdstore.sources.text import existing_file, is_gzip
 
+_IUPAC = frozenset(b"ACGTURYSWKMBDHVN-*.")
+
 
 class Fasta:
     """A reference genome.
@@ -60,9 +62,14 @@ class Fasta:
     def sequence(self, contig: str) -> NDArray[np.uint8]:
         """Upper-case ASCII letters of a whole contig, uint8, shape (bases,)."""
         try:
-            return np.frombuffer(self._fasta[contig][:].encode("ascii"), dtype=np.uint8)
+            letters = np.frombuffer(self._fasta[contig][:].encode("ascii"), dtype=np.uint8)
         except UnicodeError as error:
             raise InputError(f"FASTA {self.path}: contig {contig} has letters that are not ASCII") from error
+        strange = set(np.flatnonzero(np.bincount(letters, minlength=256)).tolist()) - _IUPAC
+        if strange:
+            found = ", ".join(repr(chr(letter)) for letter in sorted(strange))
+            raise InputError(f"FASTA {self.path}: contig {contig} holds {found}, which no nucleotide code of IUPAC is")
+        return letters
 
 
 def refget_digest(sequence: NDArray[np.uint8]) -> str:

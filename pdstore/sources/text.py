@@ -1,6 +1,7 @@
 """Text files, gzipped or not, line by line; what is wrong with one is said in a line."""
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from pdstore.errors import InputError
 
 def existing_file(path: Path, what: str) -> Path:
     """`path`, if it is a file; raises `InputError` where it is not."""
+    if path.is_dir():
+        raise InputError(f"{what} {path}: is a folder, not a file")
     if not path.is_file():
         raise InputError(f"{what} {path}: no such file")
     return path
@@ -19,6 +22,12 @@ def is_gzip(path: Path) -> bool:
     """Whether a file begins like gzip, whatever its name says."""
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -151,7 +151,7 @@ def _refuse_truncated(path: Path) -> None:
         if head[:4] == b"\x1f\x8b\x08\x04" and head[12:14] == b"BC":
             file.seek(max(0, path.stat().st_size - len(_BGZF_END)))
             if file.read() != _BGZF_END:
-                raise InputError(f"VCF {path}: truncated: it lacks the block that ends a bgzip file")
+                raise InputError(f"VCF {path}: truncated: it lacks the block that ends a bgzip file; copy it again")
             return
     if is_gzip(path):
         for _ in read_lines(path):

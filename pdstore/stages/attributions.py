@@ -11,7 +11,7 @@ from pdstore.haplotypes.build import WindowSnvs, haplotype_windows
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_variant_sizes
-from pdstore.stages.model_group import check_model, model_attributes
+from pdstore.stages.model_group import check_model, is_created, model_attributes
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.store import Store
 
@@ -32,13 +32,14 @@ class Attributions:
         return f"{self.group}/alternate_tracks"
 
     def prepare(self, store: Store) -> None:
-        if check_model(store, self.group, f"{self.group}/ism", self.model):
+        check_model(store, self.model)
+        if is_created(store, self.group, "ism"):
             return
         model = self.model.load()
         sizes = {
             **window_variant_sizes(store, self.model.window),
             "bins": model.bins,
-            "tracks": len(model.track_names),
+            "model_tracks": len(model.track_names),
         }
         attributes = {**model_attributes(model), "pdstore_version": version("pdstore")}
         store.create_group(self.group, sizes, attributes)

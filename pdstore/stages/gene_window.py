@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pdstore.errors import MissingDataError
 from pdstore.haplotypes.build import WindowSnvs, carried_alleles
 from pdstore.haplotypes.onehot import nucleotide_index
 from pdstore.haplotypes.window import WindowSpec
@@ -88,7 +89,14 @@ def read_reference_window(store: Store, window: WindowSpec, gene: int) -> NDArra
     return values
 
 
+def require_windows(store: Store, window: WindowSpec) -> None:
+    """Raise `MissingDataError` where the windows were never begun."""
+    if window.name not in store.members("windows"):
+        raise MissingDataError(f"store {store.url} has no windows {window.name}: run pdstore fill windows first")
+
+
 def window_variant_sizes(store: Store, window: WindowSpec) -> dict[str, int]:
     """Sizes of the dimensions genes and window_variants: padded to the largest window, and to one at least."""
+    require_windows(store, window)
     count = store.read(f"{window_path(window)}/variant_count")
     return {"genes": len(count), "window_variants": max(1, int(count.max()))}

@@ -121,7 +121,9 @@ def copy_genotypes(
             "or read such calls as reference with --unphased reference"
         )
     contig, carriers, frequency, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return CopiedGenotypes(contig, Alleles(*columns), carriers, frequency, records, unphased_calls, missing_calls)
+    alleles = Alleles(*columns)
+    _refuse_repeated(contig, alleles, list(contig_names.values()))
+    return CopiedGenotypes(contig, alleles, carriers, frequency, records, unphased_calls, missing_calls)
 
 
 def write_variants(store: Store, copied: CopiedGenotypes, contig_names: Sequence[str]) -> None:
@@ -225,6 +227,23 @@ def _refuse_unknown_alleles(chunk: Mapping[str, NDArray[Any]], contig_names: Map
             f"the record at {_place(chunk, contig_names, row)} has {alleles[row]} alleles, but a genotype names allele "
             f"{highest[row]}"
         )
+
+
+def _refuse_repeated(contig: NDArray[np.int32], alleles: Alleles, contig_names: Sequence[str]) -> None:
+    """An allele in two records would count twice in every sum over variants."""
+    order = np.lexsort((alleles.position, contig))
+    same_place = (np.diff(contig[order]) == 0) & (np.diff(alleles.position[order]) == 0)
+    # Alleles at one position stand together; few share one, and only those are looked at.
+    for group in np.split(order, np.flatnonzero(~same_place) + 1) if same_place.any() else []:
+        seen: set[tuple[str, str]] = set()
+        for row in group if len(group) > 1 else []:
+            if (alleles.ref[row], alleles.alt[row]) in seen:
+                variant = f"{contig_names[contig[row]]}:{alleles.position[row]}:{alleles.ref[row]}:{alleles.alt[row]}"
+                raise InputError(
+                    f"{variant} stands in two records of the VCF, or twice in one; remove one of them "
+                    "(bcftools norm -f FASTA -m -any -d exact)"
+                )
+            seen.add((alleles.ref[row], alleles.alt[row]))
 
 
 def _place(chunk: Mapping[str, NDArray[Any]], contig_names: Mapping[int, str], row: int) -> str:

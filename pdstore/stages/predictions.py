@@ -10,8 +10,8 @@ from pdstore.analysis.readout import person_prediction, read_out
 from pdstore.errors import MissingDataError
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
-from pdstore.stages.gene_window import read_reference_window, window_path
-from pdstore.stages.model_group import check_model, model_attributes, next_order
+from pdstore.stages.gene_window import read_reference_window, require_windows, window_path
+from pdstore.stages.model_group import check_model, is_created, model_attributes, next_order
 from pdstore.stages.stage import Block, Pending, gene_label
 from pdstore.store import Store
 
@@ -35,8 +35,10 @@ class Predictions:
         return window_path(self.model.window)
 
     def prepare(self, store: Store) -> None:
-        if check_model(store, self.group, f"{self.group}/track_name", self.model):
+        check_model(store, self.model)
+        if is_created(store, self.group, "expression") and store.chunks_written(f"{self.group}/track_name"):
             return
+        require_windows(store, self.model.window)
         model = self.model.load()
         genes, people, _ = store.array(f"{self._windows}/haplotype_index").shape
         sizes = {
@@ -44,7 +46,7 @@ class Predictions:
             "samples": people,
             "haplotypes": store.array(f"{self._windows}/haplotype_onehot").shape[1],
             "bins": model.bins,
-            "tracks": len(model.track_names),
+            "model_tracks": len(model.track_names),
         }
         attributes = {
             "order": next_order(store),
@@ -56,7 +58,7 @@ class Predictions:
         store.write(f"{self.group}/track_name", ..., np.array(model.track_names, dtype=object))
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
-        count = store.read(f"{self._windows}/haplotype_count")
+        count = store.read_if_filled(f"{self._windows}/haplotype_count")
         for gene in genes:
             if count[gene] < 0:
                 raise MissingDataError(
@@ -85,7 +87,7 @@ class Predictions:
 
     def gather(self, store: Store) -> None:
         """Each person's prediction, for the genes whose haplotypes are all predicted."""
-        count = store.read(f"{self._windows}/haplotype_count")
+        count = store.read_if_filled(f"{self._windows}/haplotype_count")
         readout = str(store.group(self.group).attrs["readout"])
         written = {chunk[:2] for chunk in store.chunks_written(f"{self.group}/tracks")}
         gathered = {chunk[0] for chunk in store.chunks_written(f"{self.group}/expression")}

@@ -67,8 +67,13 @@ def gene_label(store: Store, gene: int) -> str:
     return f"{store.read('genes/gene_name', gene)} ({store.read('genes/gene_id', gene)})"
 
 
+def genes_written(store: Store, mark: str) -> set[int]:
+    """Genes whose block is done, of a stage whose block is a gene: the first chunk of each in `mark`."""
+    return {chunk[0] for chunk in store.chunks_written(mark) if not any(chunk[1:])}
+
+
 def pending_genes(store: Store, mark: str, genes: Sequence[int]) -> Pending:
     """Pending blocks of a stage whose block is a gene and whose mark has one chunk a gene."""
-    written = {chunk[0] for chunk in store.chunks_written(mark) if not any(chunk[1:])}
+    written = genes_written(store, mark)
     todo: list[Block] = [(gene,) for gene in genes if gene not in written]
     return Pending(todo, len(genes) - len(todo))

@@ -18,7 +18,8 @@ from pdstore.errors import MissingDataError
 from pdstore.haplotypes.build import alternate_dosage
 from pdstore.models.registry import ModelReference
 from pdstore.stages.gene_window import read_carried, read_gene_window, window_variant_sizes
-from pdstore.stages.stage import Block, Pending, gene_label
+from pdstore.stages.model_group import filled_weights
+from pdstore.stages.stage import Block, Pending, gene_label, genes_written, pending_genes
 from pdstore.store import Store
 
 SEED = 0
@@ -31,9 +32,27 @@ FDR_OF = {"fdr": "null_p", "empirical_fdr": "empirical_p"}
 """False discovery rate → the p-value that it corrects over genes."""
 
 
+GENE_STATISTICS = (
+    "n_samples",
+    "pearson_r",
+    "p_value",
+    "null_mean",
+    "null_sd",
+    "null_t",
+    "null_p",
+    "empirical_p",
+    "r_ci_low",
+    "r_ci_high",
+    "linear_approximation_r",
+    "driver_count",
+    "fraction_supported",
+)
+"""What a block finds of its gene, each gathered into an array over genes."""
+
+
 @dataclass(frozen=True)
 class Statistics:
-    """The stage "statistics": a block is a run of genes, one chunk of the arrays over genes."""
+    """The stage "statistics": a block is a gene; false discovery rates are gathered over all of them."""
 
     model: ModelReference
     name = "statistics"
@@ -42,10 +61,16 @@ class Statistics:
     def group(self) -> str:
         return f"statistics/{self.model.name}"
 
+    @property
+    def _mark(self) -> str:
+        return f"{self.group}/gene_values"
+
     def prepare(self, store: Store) -> None:
+        sizes = window_variant_sizes(store, self.model.window) | {"statistics": len(GENE_STATISTICS)}
         attributes = {
             "model": self.model.name,
             "window": self.model.window.name,
+            "weights_sha256": filled_weights(store, self.model.name),
             "seed": SEED,
             "null_draws": NULL_DRAWS,
             "empirical_draws": EMPIRICAL_DRAWS,
@@ -53,49 +78,25 @@ class Statistics:
             "bootstrap_resamples": BOOTSTRAP_RESAMPLES,
             "pdstore_version": version("pdstore"),
         }
-        store.create_group(self.group, window_variant_sizes(store, self.model.window), attributes)
+        store.create_group(self.group, sizes, attributes)
+        if not store.chunks_written(f"{self.group}/statistic_name"):
+            store.write(f"{self.group}/statistic_name", ..., np.array(GENE_STATISTICS, dtype=object))
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
-        ready = self._ready(store)
-        for gene in genes:
-            if gene not in ready:
+        pending = pending_genes(store, self._mark, genes)
+        model, window = self.model.name, self.model.window.name
+        inputs = (f"predictions/{model}/expression", f"attributions/{model}/alternate_tracks", f"eqtl/{window}/p_value")
+        for path in inputs:
+            missing = {gene for (gene,) in pending.todo} - genes_written(store, path)
+            if missing:
+                stage = path.split("/")[0]
                 raise MissingDataError(
-                    f"gene {gene_label(store, gene)} lacks predictions, attributions or eQTL slopes: run pdstore fill"
+                    f"{stage} of gene {gene_label(store, min(missing))} are not filled: run pdstore fill {stage}"
                 )
-        n_samples = store.read(f"{self.group}/n_samples")
-        run_length = store.array(f"{self.group}/n_samples").chunks[0]
-        blocks = {gene // run_length for gene in genes}
-        todo = {gene // run_length for gene in genes if n_samples[gene] < 0}
-        return Pending([(block,) for block in sorted(todo)], len(blocks - todo))
+        return pending
 
     def run(self, store: Store, block: Block) -> None:
-        """Compute the genes of the block that are ready and not done; those that are done keep their values."""
-        rows = self._rows(store, block)
-        names = [name for name, array in store.group(self.group).arrays() if array.ndim == 1]
-        values = {name: store.read(f"{self.group}/{name}", rows) for name in names}
-        ready = self._ready(store)
-        for gene in range(rows.start, rows.stop):
-            if gene in ready and values["n_samples"][gene - rows.start] < 0:
-                for name, value in self._run_gene(store, gene).items():
-                    values[name][gene - rows.start] = value
-        # n_samples marks a gene as done.
-        for name in (*sorted(set(names) - set(FDR_OF) - {"n_samples"}), "n_samples"):
-            store.write(f"{self.group}/{name}", rows, values[name])
-
-    def gather(self, store: Store) -> None:
-        """False discovery rates over all genes that have a p-value."""
-        for fdr_name, p_name in FDR_OF.items():
-            p_value = store.read(f"{self.group}/{p_name}")
-            fdr = store.read(f"{self.group}/{fdr_name}")
-            if (np.isnan(fdr) & ~np.isnan(p_value)).any():
-                store.write(f"{self.group}/{fdr_name}", ..., benjamini_hochberg(p_value))
-
-    def describe(self, store: Store, block: Block) -> str:
-        rows = self._rows(store, block)
-        return f"statistics of genes {gene_label(store, rows.start)} to {gene_label(store, rows.stop - 1)}"
-
-    def _run_gene(self, store: Store, gene: int) -> dict[str, Any]:
-        """Statistics of one gene: writes those per variant, returns those per gene."""
+        (gene,) = block
         window = read_gene_window(store, self.model.window, gene)
         columns = np.flatnonzero(window.is_snv)
         dosage = alternate_dosage(read_carried(store, window)[0])
@@ -115,26 +116,30 @@ class Statistics:
             store.write(f"{self.group}/{name}", gene, row)
         is_driver = drivers.rank > 0
         rng = np.random.default_rng([SEED, zlib.crc32(str(store.read("genes/gene_id", gene)).encode())])
-        return correlation_statistics(dosage, prediction, observed, rng) | {
+        found = correlation_statistics(dosage, prediction, observed, rng) | {
             "linear_approximation_r": drivers.linear_approximation_r,
-            "driver_count": int(is_driver.sum()) if drivers.selected else -1,
+            "driver_count": is_driver.sum() if drivers.selected else -1,
             "fraction_supported": fraction_supported(support(ism, slope)[is_driver]),
         }
+        store.write(self._mark, gene, [found.get(name, np.nan) for name in GENE_STATISTICS])
 
-    def _ready(self, store: Store) -> set[int]:
-        """Genes of which everything that the statistics need is in the store."""
-        model = self.model.name
-        inputs = (
-            f"predictions/{model}/expression",
-            f"attributions/{model}/alternate_tracks",
-            f"eqtl/{self.model.window.name}/p_value",
-        )
-        return set.intersection(*({chunk[0] for chunk in store.chunks_written(path)} for path in inputs))
+    def gather(self, store: Store) -> None:
+        """The arrays over genes, n_samples last; then the false discovery rates over all genes with a p-value."""
+        n_samples = store.read_if_filled(f"{self.group}/n_samples")
+        done = sorted(genes_written(store, self._mark))
+        if (n_samples[done] < 0).any():
+            found = store.read_if_filled(self._mark)
+            for column, name in reversed(list(enumerate(GENE_STATISTICS))):
+                values = store.read_if_filled(f"{self.group}/{name}")
+                values[done] = found[done, column]
+                store.write(f"{self.group}/{name}", ..., values)
+        for name, p_name in FDR_OF.items():
+            fdr = benjamini_hochberg(store.read_if_filled(f"{self.group}/{p_name}"))
+            if done and not np.array_equal(fdr, store.read_if_filled(f"{self.group}/{name}"), equal_nan=True):
+                store.write(f"{self.group}/{name}", ..., fdr)
 
-    def _rows(self, store: Store, block: Block) -> slice:
-        array = store.array(f"{self.group}/n_samples")
-        start = block[0] * array.chunks[0]
-        return slice(start, min(start + array.chunks[0], array.shape[0]))
+    def describe(self, store: Store, block: Block) -> str:
+        return f"statistics of gene {gene_label(store, block[0])}"
 
 
 def correlation_statistics(

@@ -12,7 +12,7 @@ from pdstore.haplotypes.onehot import one_hot, reverse_complement
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.sources.variants import SNV
 from pdstore.stages.gene_window import read_carried, read_gene_window, window_path
-from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.stages.stage import Block, Pending, gene_label, genes_written, pending_genes
 from pdstore.store import Store
 
 
@@ -49,7 +49,8 @@ class Windows:
             "pdstore_version": version("pdstore"),
         }
         store.create_group(self.group, sizes, attributes)
-        if not store.chunks_written(f"{self.group}/variant_count"):
+        # Written last: where a gene's is missing, a kill came between.
+        if (store.read_if_filled(f"{self.group}/variant_count") < 0).any():
             self._place_windows(store)
 
     def _place_windows(self, store: Store) -> None:
@@ -81,9 +82,8 @@ class Windows:
             store.write(self._mark, (gene, slice(start, start + len(windows))), windows)
 
     def gather(self, store: Store) -> None:
-        count = store.read(f"{self.group}/haplotype_count")
-        done = {chunk[0] for chunk in store.chunks_written(self._mark) if not any(chunk[1:])}
-        ungathered = [gene for gene in sorted(done) if count[gene] < 0]
+        count = store.read_if_filled(f"{self.group}/haplotype_count")
+        ungathered = [gene for gene in sorted(genes_written(store, self._mark)) if count[gene] < 0]
         for gene in ungathered:
             count[gene] = store.read(f"{self.group}/haplotype_index", gene).max() + 1
         if ungathered:

@@ -46,9 +46,9 @@ def bcftools() -> str:
 def pdstore() -> Callable[..., subprocess.CompletedProcess[str]]:
     """The program, as a user runs it."""
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, columns: int = 120, **options: object) -> subprocess.CompletedProcess[str]:
         program = [sys.executable, "-c", "from pdstore_cli.main import run; run()"]
-        environment = {**os.environ, "COLUMNS": "120"}
+        environment = {**os.environ, "COLUMNS": str(columns)}
         environment.pop("PDSTORE_STORE", None)
         return subprocess.run(
             [*program, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **options

@@ -24,3 +24,10 @@ def die_once(folder: Path, task: int) -> None:
         (folder / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     (folder / f"done-{task}").touch()
+
+
+def die_always(folder: Path, task: int) -> None:
+    """Kill the worker at every try of task 3."""
+    if task == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"done-{task}").touch()

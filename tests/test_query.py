@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pdstore
-from pdstore.errors import MissingDataError, UnknownGeneError
+from pdstore.errors import MissingDataError, StoreError, UnknownGeneError, UsageError
 from pdstore.query import filled_models, find_gene, query_gene
 from pdstore.sources.simulate import SimulatedCohort
 from pdstore.store import Store, open_store
@@ -121,6 +121,31 @@ def test_what_the_store_lacks_is_null(geuvadis: Path) -> None:
     assert all(
         driver["eqtl_slope"] is None and driver["support"] == "undetermined" for driver in answer["drivers"] or []
     )
+
+
+def test_drivers_that_are_undefined_are_null_and_not_none(filled: Path, tmp_path: Path) -> None:
+    store = open_store(shutil.copytree(filled, tmp_path / "copy.zarr"), "r+")
+    store.write("statistics/cnn/driver_count", 0, -1)
+    answer = query_gene(store, str(store.read("genes/gene_id", 0)))
+    assert answer["drivers"] is None
+    assert set(answer["support"].values()) == {None}
+    assert answer["n_samples"] == 40
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, 2.0, math.nan])
+def test_an_impossible_alpha_is_refused(store: Store, alpha: float) -> None:
+    with pytest.raises(UsageError, match="alpha is"):
+        query_gene(store, "GSTM3", alpha=alpha)
+
+
+@pytest.mark.parametrize("window", [None, 5, "../../../etc", "x" * 5000])
+def test_attributes_of_a_hostile_store_are_not_followed(filled: Path, tmp_path: Path, window: object) -> None:
+    store = open_store(shutil.copytree(filled, tmp_path / "copy.zarr"), "r+")
+    store.group("predictions/cnn").attrs["window"] = window
+    with pytest.raises(StoreError, match="names a window that the store does not hold"):
+        query_gene(store, "GSTM3")
+    store.group("predictions/cnn").attrs["order"] = "first"
+    assert filled_models(store) == []
 
 
 def test_a_store_filled_in_part_answers_in_part(filled: Path, tmp_path: Path) -> None:

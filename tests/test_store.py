@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from pdstore.errors import MissingDataError, ProvenanceError, StoreError
+from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError, StoreError
 from pdstore.store import create_store, mark_complete, open_store, read_together
 
 
@@ -72,6 +72,25 @@ def test_what_the_store_lacks_is_said(filled: Path) -> None:
             ask("predictions/enformer")
     assert read_together(store, {"predictions/enformer/tracks": ...}) == {"predictions/enformer/tracks": None}
     assert store.members("absent") == []
+
+
+def test_a_lost_chunk_is_an_error_and_not_a_fill_value(filled: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "copy.zarr"))
+    shutil.rmtree(path / "genotypes" / "call_genotype" / "c")
+    with pytest.raises(MissingDataError, match="genotypes/call_genotype/c/0/0/0 is not filled, or was lost"):
+        open_store(path).read("genotypes/call_genotype", slice(0, 3))
+    # Where not filled is an answer, it is asked for by name.
+    assert (open_store(path).read_if_filled("genotypes/call_genotype", slice(0, 3)) == -1).all()
+
+
+def test_a_damaged_chunk_names_its_array(filled: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "copy.zarr"))
+    for array in ("expression/observed/c/0/0", "genes/gene_id/c/0"):
+        (path / array).write_bytes(b"damaged!!!")
+    with pytest.raises(DamagedDataError, match="expression/observed is damaged"):
+        open_store(path).read("expression/observed", 0)
+    with pytest.raises(DamagedDataError, match="genes/gene_id is damaged"):
+        read_together(open_store(path), {"genes/gene_tss": ..., "genes/gene_id": ...})
 
 
 def test_xarray_and_zarr_read_the_same(filled: Path) -> None:

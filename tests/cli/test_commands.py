@@ -63,7 +63,25 @@ def test_control_codes_in_a_shared_store_do_not_reach_the_terminal(
     assert shown.returncode == 0
     assert "\x1b" not in shown.stdout
     assert "[bold]" in shown.stdout
+    gene = next(name for name in store.read("genes/gene_name").tolist() if query_gene(store, name)["drivers"])
+    row = store.read("genes/gene_name").tolist().index(gene)
+    store.write("genes/gene_contig", slice(row, row + 1), np.array(["[/x]"], dtype=object))
+    assert "* [/x]:" in pdstore("query", gene, "-s", path).stdout
     assert "\x1b" not in pdstore("query", "EVIL\x1b[31m[bol", "-s", path).stderr
+
+
+def test_a_narrow_terminal_cuts_no_number(pdstore: Program, filled: Path) -> None:
+    wide = pdstore("query", "GSTM3", "-s", filled).stdout
+    assert pdstore("query", "GSTM3", "-s", filled, columns=30).stdout == wide
+
+
+def test_a_damaged_store_is_one_line_and_exit_2(pdstore: Program, filled: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "copy.zarr"))
+    (path / "statistics" / "cnn" / "pearson_r" / "c" / "0").write_bytes(b"damaged!")
+    done = pdstore("query", "GSTM3", "-s", path)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "statistics/cnn/pearson_r is damaged" in done.stderr
 
 
 def test_the_store_is_found_by_option_then_by_environment(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tasks import die_once, fail_on_odd, leave_a_mark
+from tasks import die_always, die_once, fail_on_odd, leave_a_mark
 
 from pdstore.jobs.run import ATTEMPTS, local_client, run_tasks, usable_cores
 
@@ -39,6 +39,14 @@ def test_a_worker_that_dies_loses_no_task(tmp_path: Path) -> None:
     with local_client(2) as client:
         assert run_tasks(client, partial(die_once, tmp_path), range(8), lambda: None) == []
     assert {path.name for path in tmp_path.glob("done-*")} == {f"done-{task}" for task in range(8)}
+
+
+def test_a_task_that_kills_every_worker_fails_alone(tmp_path: Path) -> None:
+    with local_client(2) as client:
+        failures = run_tasks(client, partial(die_always, tmp_path), range(8), lambda: None)
+    assert [failure.task for failure in failures] == [3]
+    assert "the worker died" in failures[0].error
+    assert {path.name for path in tmp_path.glob("done-*")} == {f"done-{task}" for task in range(8) if task != 3}
 
 
 def test_no_task_is_no_work(client: Any) -> None:

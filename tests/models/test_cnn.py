@@ -154,7 +154,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     refused(path, "not a safetensors file")
     refused(tmp_path / "absent.safetensors", "no such file")
-    refused(tmp_path, "not a safetensors file")
+    refused(tmp_path, "is a folder, not a file")
 
 
 def test_a_truncated_file_is_refused(weights: Path) -> None:

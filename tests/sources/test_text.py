@@ -45,6 +45,6 @@ def test_what_is_not_utf8_is_refused(tmp_path: Path):
 
 
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path):
-    for path in (tmp_path / "absent", tmp_path):
-        with pytest.raises(InputError, match=f"genes {path}: no such file"):
+    for path, reason in ((tmp_path / "absent", "no such file"), (tmp_path, "is a folder, not a file")):
+        with pytest.raises(InputError, match=f"genes {path}: {reason}"):
             existing_file(path, "genes")

@@ -7,17 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from zarr.core.buffer import Buffer
+from zarr.storage import LocalStore
 
 from pdstore.fill import STAGES
 from pdstore.models.registry import ModelReference
 from pdstore.schema import deviations
-from pdstore.store import Store, open_store
+from pdstore.stages.statistics import Statistics
+from pdstore.stages.windows import Windows
+from pdstore.store import open_store
 
 GENES = [0, 1]
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
+class KilledError(Exception):
+    """Stands for a kill between two files: nothing catches it."""
 
 
 def all_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -45,7 +49,7 @@ def straight(
     return path
 
 
-def test_a_fill_killed_at_any_write_goes_on_to_equal_arrays(
+def test_a_fill_killed_between_any_two_files_goes_on_to_equal_arrays(
     unfilled: Path,
     cnn: ModelReference,
     fill_now: Callable[..., None],
@@ -53,33 +57,28 @@ def test_a_fill_killed_at_any_write_goes_on_to_equal_arrays(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write, create_group = Store.write, Store.create_group
-    steps_left = 0
+    write_file, files_left = LocalStore.set, 0
 
-    def counted(step: Callable[..., None]) -> Callable[..., None]:
-        def run(*arguments: object) -> None:
-            nonlocal steps_left
-            if steps_left == 0:
-                raise Killed
-            steps_left -= 1
-            step(*arguments)
+    async def counted(self: LocalStore, key: str, value: Buffer, **options: object) -> None:
+        nonlocal files_left
+        if files_left == 0:
+            raise KilledError
+        files_left -= 1
+        await write_file(self, key, value, **options)
 
-        return run
-
-    monkeypatch.setattr(Store, "write", counted(write))
-    monkeypatch.setattr(Store, "create_group", counted(create_group))
-    # The same store, killed at the first step, then at the second of the next run, and so on until a run gets through.
+    monkeypatch.setattr(LocalStore, "set", counted)
+    # The same store, killed at the first file, then at the second of the next run, and so on until a run gets through.
     path = Path(shutil.copytree(unfilled, tmp_path / "store.zarr"))
     runs = 0
     while True:
-        steps_left = runs
+        files_left = runs
         runs += 1
         try:
             fill_now(open_store(path, "r+"), cnn, GENES)
             break
-        except Killed:
+        except KilledError:
             assert runs < 200
-    assert runs > 20
+    assert runs > 12
     assert_equal_stores(straight, path)
     assert deviations(open_store(path).root) == []
 
@@ -117,3 +116,24 @@ def test_what_is_filled_is_not_computed_again(straight: Path, cnn: ModelReferenc
         pending = make_stage(cnn).pending(store, GENES)
         assert pending.todo == []
         assert pending.done > 0
+
+
+def test_window_places_that_a_kill_cut_short_are_placed_again(
+    straight: Path, cnn: ModelReference, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(straight, tmp_path / "store.zarr"))
+    store = open_store(path, "r+")
+    # As if the chunk of these genes had not been written: no window of theirs has a place.
+    store.write(f"windows/{cnn.window.name}/variant_count", slice(0, 2), -1)
+    Windows(cnn.window).prepare(store)
+    assert_equal_stores(straight, path)
+
+
+def test_false_discovery_rates_of_fewer_genes_are_corrected(
+    straight: Path, cnn: ModelReference, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(straight, tmp_path / "store.zarr"))
+    store = open_store(path, "r+")
+    store.write("statistics/cnn/fdr", 0, 0.123)
+    Statistics(cnn).gather(store)
+    assert_equal_stores(straight, path)

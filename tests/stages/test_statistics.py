@@ -189,9 +189,19 @@ def test_a_stage_whose_input_is_missing_says_what_to_fill(unfilled: Path, cnn: M
     Predictions(cnn).prepare(store)
     with pytest.raises(MissingDataError, match="run pdstore fill windows"):
         Predictions(cnn).pending(store, [0])
+    with pytest.raises(MissingDataError, match="no group attributions/cnn: run pdstore fill"):
+        Statistics(cnn).prepare(store)
+    Attributions(cnn).prepare(store)
     Statistics(cnn).prepare(store)
-    with pytest.raises(MissingDataError):
+    with pytest.raises(MissingDataError, match=r"predictions of gene .* are not filled: run pdstore fill predictions"):
         Statistics(cnn).pending(store, [0])
+
+
+def test_statistics_of_mixed_weights_are_refused(filled: Path, cnn: ModelReference, tmp_path: Path) -> None:
+    store = open_store(shutil.copytree(filled, tmp_path / "store.zarr"), "r+")
+    store.group("attributions/cnn").attrs["weights_sha256"] = "0" * 64
+    with pytest.raises(ProvenanceError, match=f"attributions/cnn with {'0' * 64}"):
+        Statistics(cnn).prepare(store)
 
 
 def test_windows_that_leave_the_contig_are_counted(real: Store, xpresso: ModelReference) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pdstore.schema import group_schemas
 from pdstore.store import Store, create_store, mark_complete
 
 GENES, VARIANTS, WINDOW_VARIANTS = 6_825, 200_000, 2_000
@@ -39,16 +40,10 @@ def make_store(path: Path) -> None:
     """A store of the published size that holds what a query of one gene reads."""
     rng = np.random.default_rng(0)
     store = create_store(path)
-    sizes = {"genes": GENES, "variants": VARIANTS, "contigs": 1, "window_variants": WINDOW_VARIANTS}
-    sizes |= {
-        "samples": 1,
-        "ploidy": 2,
-        "haplotypes": 1,
-        "positions": 1,
-        "nucleotides": 4,
-        "bins": 3,
-        "model_tracks": 1,
-    }
+    sizes = dict.fromkeys(
+        (dim for group in group_schemas() for array in group.arrays.values() for dim in array.dims), 1
+    )
+    sizes |= {"genes": GENES, "variants": VARIANTS, "window_variants": WINDOW_VARIANTS, "statistics": 14}
     store.create_group("genes", sizes, {})
     names = np.array([f"GENE{gene}" for gene in range(GENES)], dtype=object)
     for array in ("gene_id", "gene_name"):

@@ -46,6 +46,7 @@ GENE_STATISTICS = (
     "linear_approximation_r",
     "driver_count",
     "fraction_supported",
+    "weighted_fraction_supported",
 )
 """What a block finds of its gene, each gathered into an array over genes."""
 
@@ -115,11 +116,13 @@ class Statistics:
             row[columns] = values
             store.write(f"{self.group}/{name}", gene, row)
         is_driver = drivers.rank > 0
+        supported = support(ism, slope)[is_driver]
         rng = np.random.default_rng([SEED, zlib.crc32(str(store.read("genes/gene_id", gene)).encode())])
         found = correlation_statistics(dosage, prediction, observed, rng) | {
             "linear_approximation_r": drivers.linear_approximation_r,
             "driver_count": is_driver.sum() if drivers.selected else -1,
-            "fraction_supported": fraction_supported(support(ism, slope)[is_driver]),
+            "fraction_supported": fraction_supported(supported),
+            "weighted_fraction_supported": fraction_supported(supported, drivers.increment[is_driver]),
         }
         store.write(self._mark, gene, [found.get(name, np.nan) for name in GENE_STATISTICS])
 

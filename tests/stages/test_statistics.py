@@ -110,6 +110,18 @@ def test_the_published_test_follows_from_the_stored_null(real: Store) -> None:
     assert read("fdr") == read("null_p")  # one gene is tested
 
 
+def test_fractions_supported_follow_from_drivers_ism_and_slopes(real: Store, xpresso: ModelReference) -> None:
+    rank = real.read("statistics/xpresso/driver_rank", GENE)
+    ism = real.read("attributions/xpresso/ism", GENE)[rank > 0]
+    slope = real.read(f"eqtl/{xpresso.window.name}/slope", GENE)[rank > 0]
+    increment = real.read("statistics/xpresso/driver_increment", GENE)[rank > 0]
+    same = (ism > 0) == (slope > 0)
+    assert real.read("statistics/xpresso/driver_count", GENE) == len(same) == 6
+    assert real.read("statistics/xpresso/fraction_supported", GENE) == pytest.approx(same.mean())
+    expected = increment[same].sum() / increment.sum()
+    assert real.read("statistics/xpresso/weighted_fraction_supported", GENE) == pytest.approx(expected)
+
+
 def test_fdr_is_benjamini_hochbergs_over_the_genes_with_a_p(filled: Path) -> None:
     store = open_store(filled)
     for fdr, p_value in (("fdr", "null_p"), ("empirical_fdr", "empirical_p")):

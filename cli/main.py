@@ -69,6 +69,14 @@ def run() -> None:
         if _debug:
             raise
         sys.exit(_fail(str(error), error.exit_status))
+    except ModuleNotFoundError as error:
+        if _debug:
+            raise
+        sys.exit(
+            _fail(
+                f"this needs the package {error.name}, which the extra [fill] installs: pip install 'pdstore[fill]'", 2
+            )
+        )
     except PermissionError as error:
         if _debug:
             raise

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,19 @@ def test_every_command_has_help_with_an_example(pdstore: Program, command: str) 
     shown = pdstore(command, "--help")
     assert shown.returncode == 0
     assert f"pdstore {command}" in shown.stdout.split("Example:")[1]
+
+
+def test_a_reader_without_the_extras_is_told_what_to_install(filled: Path) -> None:
+    program = "import sys; sys.modules['scipy'] = None\nfrom pdstore_cli.main import run\nrun()"
+    command = [sys.executable, "-c", program]
+    fill = [*command, "fill", "-s", str(filled), "--model", "cnn", "--weights", "absent"]
+    refused = subprocess.run(fill, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "needs the package scipy" in refused.stderr
+    answered = subprocess.run(
+        [*command, "query", "GSTM3", "-s", str(filled)], capture_output=True, text=True, check=False
+    )
+    assert answered.returncode == 0
 
 
 def test_version_and_help(pdstore: Program) -> None:

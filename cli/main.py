@@ -65,37 +65,27 @@ def run() -> None:
     """Run the program; every error ends in one line on stderr, unless --debug asks for more."""
     try:
         app()
-    except PdstoreError as error:
-        if _debug:
-            raise
-        sys.exit(_fail(str(error), error.exit_status))
-    except ModuleNotFoundError as error:
-        if _debug:
-            raise
-        sys.exit(
-            _fail(
-                f"this needs the package {error.name}, which the extra [fill] installs: pip install 'pdstore[fill]'", 2
-            )
-        )
-    except PermissionError as error:
-        if _debug:
-            raise
-        sys.exit(_fail(f"no permission: {error.filename}", 2))
     except BrokenPipeError:
         # Who reads our output has seen enough: `pdstore query … | head`.
         sys.stderr.close()
         sys.exit(0)
-    except OSError as error:
-        if _debug:
-            raise
-        sys.exit(_fail(f"{error.strerror or error}: {error.filename or 'no file is named'}", 1))
     except Exception as error:
         if _debug:
             raise
-        name = type(error).__name__
-        sys.exit(_fail(f"unexpected {name}: {error}; run `pdstore --debug …` for the traceback and report it", 1))
+        message, exit_status = _told(error)
+        print(f"pdstore: error: {' '.join(plain(message).split())}", file=sys.stderr)
+        sys.exit(exit_status)
 
 
-def _fail(message: str, status: int) -> int:
-    print(f"pdstore: error: {' '.join(plain(message).split())}", file=sys.stderr)
-    return status
+def _told(error: Exception) -> tuple[str, int]:
+    """An error in a person's words, and the exit status: 2 for what the user can mend, 1 for what failed."""
+    if isinstance(error, PdstoreError):
+        return str(error), error.exit_status
+    if isinstance(error, ModuleNotFoundError):
+        return f"this needs the package {error.name}, which an extra brings: pip install 'pdstore[fill]'", 2
+    if isinstance(error, PermissionError):
+        return f"no permission: {error.filename}", 2
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or 'no file is named'}", 1
+    name = type(error).__name__
+    return f"unexpected {name}: {error}; run `pdstore --debug …` for the traceback and report it", 1

@@ -62,7 +62,7 @@ def make_store(path: Path) -> None:
     for group in ("attributions/enformer", f"eqtl/{WINDOW}", "statistics/enformer"):
         store.create_group(group, sizes, {})
         _write_random(store, group, rng)
-    mark_complete(store, {"level": "summary"})
+    mark_complete(store, {"level": "full"})
 
 
 def _write_random(store: Store, group: str, rng: np.random.Generator) -> None:

@@ -71,7 +71,9 @@ def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None, n_sam
         console.print("  drivers       not filled: run pdstore fill statistics")
         return
     if drivers is None:
-        console.print("  drivers       undefined: the sum of ISM x dosage does not correlate with the prediction")
+        console.print(
+            "  drivers       undefined: ISM does not add up to the prediction, no SNV varies, or under 3 people"
+        )
         return
     if not drivers:
         console.print("  drivers       none")

@@ -60,7 +60,8 @@ class FillReport:
     genes_without_r : int
         Genes with statistics but without a correlation: not measured, no variance, or fewer than three people.
     genes_without_selection : int
-        Genes whose drivers are undefined: the sum of ISM x dosage does not correlate positively with the prediction.
+        Genes whose drivers are undefined: the sum of ISM x dosage does not correlate positively with the prediction,
+        no SNV varies, or there are fewer than three people.
     """
 
     computed: dict[str, int] = field(default_factory=dict)

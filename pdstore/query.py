@@ -2,20 +2,27 @@
 
 import difflib
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.analysis.support import fraction_supported, gene_support_status, support
+from pdstore.analysis.support import (
+    SUPPORTED,
+    UNDETERMINED,
+    UNSUPPORTED,
+    fraction_supported,
+    gene_support_status,
+    support,
+)
 from pdstore.errors import MissingDataError, StoreError, UnknownGeneError, UsageError
+from pdstore.sources.genes import without_version
 from pdstore.store import Store, read_together
 
 FdrKind = Literal["published", "empirical"]
 
-_SUPPORT_WORDS = {1: "supported", -1: "unsupported", 0: "undetermined"}
+_SUPPORT_WORDS = {SUPPORTED: "supported", UNSUPPORTED: "unsupported", UNDETERMINED: "undetermined"}
 _GENE_FIELDS = {
     "name": "gene_name",
     "id": "gene_id",
@@ -108,8 +115,12 @@ def query_gene(
     row = find_gene(store, gene)
     model = _chosen_model(store, model)
     window = _window_of(store, model)
-    values = read_together(store, _selections(row, model, window))
-    n_samples = _number(values[f"statistics/{model}/n_samples"], missing=-1)
+    mark = f"statistics/{model}/n_samples"
+    n_samples = _number(read_together(store, {mark: row}, may_be_unfilled=True)[mark], missing=-1)
+    of_gene = {f"genes/{array}": row for array in _GENE_FIELDS.values()} | {f"windows/{window}/variant_start": row}
+    # Once the statistics are filled, everything of the gene is: what is not there then was lost.
+    computed = read_together(store, _computed(row, model, window), may_be_unfilled=n_samples is None)
+    values = read_together(store, of_gene) | computed
     drivers = _drivers(store, values, model, window)
     return {
         "gene": {field: _plain(_present(values, f"genes/{array}")) for field, array in _GENE_FIELDS.items()},
@@ -123,7 +134,7 @@ def query_gene(
 
 def _find_gene(name: str, ids: list[str], symbols: list[str]) -> int:
     wanted = name.strip().upper()
-    stable = re.sub(r"^(ENS[A-Z]*G\d+)\.\d+", r"\1", wanted)
+    stable = without_version(wanted)
     by_id = [row for row, gene_id in enumerate(ids) if gene_id.upper() in (wanted, stable)]
     by_symbol = [row for row, symbol in enumerate(symbols) if symbol.upper() == wanted]
     found = by_id or by_symbol
@@ -159,21 +170,18 @@ def _window_of(store: Store, model: str) -> str:
     return window
 
 
-def _selections(row: int, model: str, window: str) -> dict[str, Any]:
-    """Every array that a gene's answer needs, and what of it."""
+def _computed(row: int, model: str, window: str) -> dict[str, Any]:
+    """Every array that stages fill and a gene's answer needs, and what of it."""
     statistics = [
         *_CORRELATION_FIELDS.values(),
-        "n_samples",
         "driver_count",
         "driver_rank",
         "pearson_r_with_prediction",
     ]
     return (
-        {f"genes/{array}": row for array in _GENE_FIELDS.values()}
-        | {f"statistics/{model}/{array}": row for array in statistics}
+        {f"statistics/{model}/{array}": row for array in statistics}
         | {f"attributions/{model}/ism": row, f"attributions/{model}/gradient_x_input": row}
         | {f"eqtl/{window}/slope": row, f"eqtl/{window}/p_value": row}
-        | {f"windows/{window}/variant_start": row}
     )
 
 
@@ -233,8 +241,8 @@ def _support(drivers: list[dict[str, Any]] | None) -> dict[str, Any]:
     of_drivers = np.array([signs[driver["support"]] for driver in drivers], dtype=np.int8)
     return {
         "status": gene_support_status(of_drivers),
-        "supported": int((of_drivers == 1).sum()),
-        "unsupported": int((of_drivers == -1).sum()),
+        "supported": int((of_drivers == SUPPORTED).sum()),
+        "unsupported": int((of_drivers == UNSUPPORTED).sum()),
         "fraction_supported": _number(fraction_supported(of_drivers)),
     }
 

@@ -75,7 +75,8 @@ class Store:
             A checksum differs.
         """
         array = self.array(path)
-        self._refuse_missing_chunks(path, array, selection)
+        keys = _chunk_keys(path, array.shape, array.metadata, selection)
+        _refuse_missing(self.url, keys, zarr.core.sync.sync(_exist(self.root.store, keys)))
         with _damage_named(self.url, path):
             return np.asarray(array[selection])
 
@@ -83,13 +84,6 @@ class Store:
         """Like `read`, but what is not filled yet reads as the fill value: NaN, or -1."""
         with _damage_named(self.url, path):
             return np.asarray(self.array(path)[selection])
-
-    def _refuse_missing_chunks(self, path: str, array: zarr.Array[Any], selection: Any) -> None:
-        chunks = BasicIndexer(selection, array.shape, array.metadata.chunk_grid)
-        keys = [f"{path}/{array.metadata.encode_chunk_key(chunk.chunk_coords)}" for chunk in chunks]
-        for key, exists in zip(keys, zarr.core.sync.sync(_exist(self.root.store, keys)), strict=True):
-            if not exists:
-                raise MissingDataError(f"store {self.url}: {key} is not filled, or was lost; run pdstore fill")
 
     def write(self, path: str, selection: Any, values: Any) -> None:
         """Write values of an array.
@@ -215,7 +209,9 @@ def mark_complete(store: Store, attributes: Mapping[str, Any]) -> None:
     store.root.attrs.put({"pdstore_format": FORMAT_VERSION, **attributes})
 
 
-def read_together(store: Store, selections: Mapping[str, Any]) -> dict[str, NDArray[Any] | None]:
+def read_together(
+    store: Store, selections: Mapping[str, Any], may_be_unfilled: bool = False
+) -> dict[str, NDArray[Any] | None]:
     """Read many small selections at once.
 
     Parameters
@@ -224,11 +220,20 @@ def read_together(store: Store, selections: Mapping[str, Any]) -> dict[str, NDAr
         The store.
     selections : mapping of str to selection
         Path of an array → what of it.
+    may_be_unfilled : bool
+        Whether what is not filled reads as the fill value, rather than as an error.
 
     Returns
     -------
     dict
         Path → values; None where the store has no such array.
+
+    Raises
+    ------
+    MissingDataError
+        A chunk is not there, unless `may_be_unfilled`.
+    DamagedDataError
+        A checksum differs.
     """
 
     async def read(path: str, selection: Any) -> NDArray[Any] | None:
@@ -236,6 +241,9 @@ def read_together(store: Store, selections: Mapping[str, Any]) -> dict[str, NDAr
             array = await zarr.api.asynchronous.open_array(store=store.root.store, path=path, zarr_format=3)
         except (FileNotFoundError, zarr.errors.ArrayNotFoundError):
             return None
+        if not may_be_unfilled:
+            keys = _chunk_keys(path, array.shape, array.metadata, selection)
+            _refuse_missing(store.url, keys, await _exist(store.root.store, keys))
         with _damage_named(store.url, path):
             return np.asarray(await array.getitem(selection))
 
@@ -257,8 +265,8 @@ def _damage_named(url: str, path: str) -> Iterator[None]:
         yield
     except (ValueError, RuntimeError) as error:
         raise DamagedDataError(
-            f"store {url}: {path} is damaged ({str(error).split('.')[0]}); get the store again from a copy, or remove "
-            "the damaged chunk's file and fill again"
+            f"store {url}: {path} is damaged ({str(error).split('.')[0]}); get the store again from a copy, or "
+            "make and fill it again"
         ) from error
 
 
@@ -269,6 +277,20 @@ def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, 
             raise ProvenanceError(
                 f"{path} was filled with {name} {stored.get(name)!r}, but {value!r} is given now; "
                 "use the same, or fill another store"
+            )
+
+
+def _chunk_keys(path: str, shape: tuple[int, ...], metadata: Any, selection: Any) -> list[str]:
+    """Keys of the chunks that a basic selection touches."""
+    chunks = BasicIndexer(selection, shape, metadata.chunk_grid)
+    return [f"{path}/{metadata.encode_chunk_key(chunk.chunk_coords)}" for chunk in chunks]
+
+
+def _refuse_missing(url: str, keys: Iterable[str], exist: Iterable[bool]) -> None:
+    for key, exists in zip(keys, exist, strict=True):
+        if not exists:
+            raise MissingDataError(
+                f"store {url}: {key} is not filled, or was lost; run pdstore fill, or get the store again from a copy"
             )
 
 

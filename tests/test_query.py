@@ -148,6 +148,17 @@ def test_attributes_of_a_hostile_store_are_not_followed(filled: Path, tmp_path: 
     assert filled_models(store) == []
 
 
+@pytest.mark.parametrize(
+    "lost",
+    ["genes/gene_tss", "genes/gene_name", "variants/position", "statistics/cnn/driver_rank", "attributions/cnn/ism"],
+)
+def test_a_lost_chunk_is_an_error_and_not_an_answer(filled: Path, tmp_path: Path, lost: str) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "copy.zarr"))
+    shutil.rmtree(path / lost / "c")
+    with pytest.raises(MissingDataError, match=f"{lost}/c/.* is not filled, or was lost"):
+        query_gene(open_store(path), "DDX11")
+
+
 def test_a_store_filled_in_part_answers_in_part(filled: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(filled, tmp_path / "copy.zarr"))
     shutil.rmtree(path / "statistics")

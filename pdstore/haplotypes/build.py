@@ -12,9 +12,9 @@ class WindowSnvs(NamedTuple):
     Attributes
     ----------
     offset : ndarray of int64, shape (snvs,)
-        0-based offset in the window, + strand.
+        0-based offset in the window, in its reading direction.
     alternate : ndarray of int8, shape (snvs,)
-        Index of the alternate base in A, C, G, T, + strand.
+        Index of the alternate base in A, C, G, T, in the reading direction.
     """
 
     offset: NDArray[np.int64]
@@ -110,7 +110,7 @@ def haplotype_windows(reference: NDArray[np.bool_], alleles: NDArray[np.bool_], 
     Parameters
     ----------
     reference : ndarray of bool, shape (positions, 4)
-        One-hot reference window, + strand, A, C, G, T.
+        One-hot reference window in its reading direction, A, C, G, T.
     alleles : ndarray of bool, shape (haplotypes, snvs)
         Which haplotypes carry which SNV.
     snvs : WindowSnvs

@@ -121,8 +121,8 @@ def run_tasks(
             killed.append(task)
         else:
             finished()
-        if error is not None and task not in killed:
-            failures.append(Failure(task, f"{type(error).__name__}: {error}"))
+            if error is not None:
+                failures.append(Failure(task, f"{type(error).__name__}: {error}"))
         future.release()
         submit_next()
     for task in killed:

@@ -18,5 +18,5 @@ def existing_weights(weights: Path | None, model: str) -> Path:
 
 
 def weights_sha256(weights: Path) -> str:
-    """SHA-256 of a weights file, hexadecimal; raises `ModelError` where there is none."""
+    """SHA-256 of a weights file, hexadecimal."""
     return file_sha256(weights)

@@ -11,7 +11,7 @@ from pdstore.haplotypes.build import WindowSnvs, haplotype_windows
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_variant_sizes
-from pdstore.stages.model_group import check_model, is_created, model_attributes
+from pdstore.stages.model_group import check_model, is_created, model_attributes, require_same_model
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.store import Store
 
@@ -50,6 +50,7 @@ class Attributions:
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
         model = self.model.load()
+        require_same_model(store, self.group, model)
         window = read_gene_window(store, model.window, gene)
         reference = read_reference_window(store, model.window, gene)
         columns = np.flatnonzero(window.is_snv)

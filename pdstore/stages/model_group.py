@@ -52,6 +52,16 @@ def check_model(store: Store, model: ModelReference) -> None:
                 )
 
 
+def require_same_model(store: Store, group: str, model: SequenceModel) -> None:
+    """Raise `ProvenanceError` where a loaded model is not what a group was begun with, its readout and options too."""
+    stored = store.group(group).attrs.asdict()
+    for attribute, value in model_attributes(model).items():
+        if stored.get(attribute) != value:
+            raise ProvenanceError(
+                f"{group} was begun with {attribute} {stored.get(attribute)!r}, but the model has {value!r} now"
+            )
+
+
 def filled_weights(store: Store, model: str) -> str:
     """SHA-256 of the weights that predictions and attributions of a model were filled with.
 

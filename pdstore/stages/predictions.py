@@ -11,7 +11,7 @@ from pdstore.errors import MissingDataError
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.stages.gene_window import read_reference_window, require_windows, window_path
-from pdstore.stages.model_group import check_model, is_created, model_attributes, next_order
+from pdstore.stages.model_group import check_model, is_created, model_attributes, next_order, require_same_model
 from pdstore.stages.stage import Block, Pending, gene_label
 from pdstore.store import Store
 
@@ -73,6 +73,7 @@ class Predictions:
     def run(self, store: Store, block: Block) -> None:
         gene, part = block
         model = self.model.load()
+        require_same_model(store, self.group, model)
         run_length = self._run_length(store)
         count = int(store.read(f"{self._windows}/haplotype_count", gene))
         start, haplotypes = part * run_length, store.array(f"{self.group}/tracks").shape[1]

@@ -73,7 +73,7 @@ def genes_written(store: Store, mark: str) -> set[int]:
 
 
 def pending_genes(store: Store, mark: str, genes: Sequence[int]) -> Pending:
-    """Pending blocks of a stage whose block is a gene and whose mark has one chunk a gene."""
+    """Pending blocks of a stage whose block is a gene: the first chunk of the gene in `mark` is written last."""
     written = genes_written(store, mark)
     todo: list[Block] = [(gene,) for gene in genes if gene not in written]
     return Pending(todo, len(genes) - len(todo))

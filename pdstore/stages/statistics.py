@@ -100,13 +100,17 @@ class Statistics:
         (gene,) = block
         window = read_gene_window(store, self.model.window, gene)
         columns = np.flatnonzero(window.is_snv)
-        dosage = alternate_dosage(read_carried(store, window)[0])
+        carried, absent = read_carried(store, window)
+        dosage = alternate_dosage(carried)
+        # A prediction is a mean over haplotypes: the one allele of a haploid person weighs as much as two.
+        haplotypes = np.maximum((~absent).sum(axis=1), 1)
+        weighted_dosage = dosage * (absent.shape[1] / haplotypes)
         prediction = store.read(f"predictions/{self.model.name}/expression", gene)
         observed = store.read("expression/observed", gene).astype(np.float64)
         ism = store.read(f"attributions/{self.model.name}/ism", gene)[columns]
         slope = store.read(f"eqtl/{self.model.window.name}/slope", gene)[columns]
 
-        drivers = forward_drivers(ism, dosage, prediction, window.position[columns])
+        drivers = forward_drivers(ism, weighted_dosage, prediction, window.position[columns])
         for name, values, missing in (
             ("pearson_r_with_prediction", drivers.pearson_r_with_prediction, np.nan),
             ("driver_increment", drivers.increment, np.nan),
@@ -136,9 +140,9 @@ class Statistics:
                 values = store.read_if_filled(f"{self.group}/{name}")
                 values[done] = found[done, column]
                 store.write(f"{self.group}/{name}", ..., values)
-        for name, p_name in FDR_OF.items():
-            fdr = benjamini_hochberg(store.read_if_filled(f"{self.group}/{p_name}"))
-            if done and not np.array_equal(fdr, store.read_if_filled(f"{self.group}/{name}"), equal_nan=True):
+        for name, p_name in FDR_OF.items() if done else ():
+            fdr = benjamini_hochberg(store.read(f"{self.group}/{p_name}"))
+            if not np.array_equal(fdr, store.read_if_filled(f"{self.group}/{name}"), equal_nan=True):
                 store.write(f"{self.group}/{name}", ..., fdr)
 
     def describe(self, store: Store, block: Block) -> str:

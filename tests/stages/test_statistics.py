@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,38 @@ def test_a_stage_whose_input_is_missing_says_what_to_fill(unfilled: Path, cnn: M
     Statistics(cnn).prepare(store)
     with pytest.raises(MissingDataError, match=r"predictions of gene .* are not filled: run pdstore fill predictions"):
         Statistics(cnn).pending(store, [0])
+
+
+def test_a_model_that_reads_out_otherwise_is_refused(filled: Path, cnn: ModelReference, tmp_path: Path) -> None:
+    store = open_store(shutil.copytree(filled, tmp_path / "store.zarr"), "r+")
+    for stage, block in ((Predictions(cnn), (0, 0)), (Attributions(cnn), (0,))):
+        store.group(stage.group).attrs["readout"] = "log2_sum"
+        with pytest.raises(ProvenanceError, match="begun with readout 'log2_sum', but the model has 'sum' now"):
+            stage.run(store, block)
+
+
+def test_a_haploid_persons_one_allele_weighs_as_two_in_the_linear_approximation(
+    filled: Path, cnn: ModelReference, fill_now: Callable[..., None], tmp_path: Path
+) -> None:
+    store = open_store(shutil.copytree(filled, tmp_path / "store.zarr"), "r+")
+    calls = store.read("genotypes/call_genotype")
+    # Every second person has one haplotype, as men have of X.
+    calls[:, ::2, 1] = -2
+    store.write("genotypes/call_genotype", ..., calls)
+    for group in ("windows", "predictions", "attributions", "eqtl", "statistics"):
+        shutil.rmtree(tmp_path / "store.zarr" / group)
+    fill_now(open_store(tmp_path / "store.zarr", "r+"), cnn, [0])
+    index = store.read(f"windows/{cnn.window.name}/haplotype_index", 0)
+    assert (index[::2, 1] == -2).all()
+    assert (index[1::2] >= 0).all()
+    ism = store.read("attributions/cnn/ism", 0)
+    columns = np.flatnonzero(~np.isnan(ism))
+    rows = int(store.read(f"windows/{cnn.window.name}/variant_start", 0)) + columns
+    carried = calls[store.read("variants/genotype_record")[rows]] == 1
+    mean_allele = np.where(np.arange(40) % 2 == 0, carried[:, :, 0], carried.mean(axis=2))
+    prediction = store.read("predictions/cnn/expression", 0)
+    expected = scipy.stats.pearsonr(ism[columns] @ mean_allele, prediction).statistic
+    assert store.read("statistics/cnn/linear_approximation_r", 0) == pytest.approx(expected, abs=1e-9)
 
 
 def test_statistics_of_mixed_weights_are_refused(filled: Path, cnn: ModelReference, tmp_path: Path) -> None:

@@ -56,9 +56,8 @@ def command(
     if report.genes_without_r:
         note(f"{report.genes_without_r} genes have no correlation: not measured, no variance, or under 3 people")
     if report.genes_without_selection:
-        note(
-            f"{report.genes_without_selection} genes have no defined drivers: ISM does not add up, no SNV varies, or under 3 people"
-        )
+        reason = "ISM does not add up to the prediction, no SNV varies, or under 3 people"
+        note(f"{report.genes_without_selection} genes have no defined drivers: {reason}")
     if not any(report.computed.values()):
         done = sum(report.done_before.values())
         typer.echo(f"nothing to do: all {done:,} blocks of {', '.join(report.done_before)} are filled")

@@ -66,9 +66,9 @@ def run() -> None:
     try:
         app()
     except BrokenPipeError:
-        # Who reads our output has seen enough: `pdstore query … | head`.
+        # Who reads our output has seen enough, as in `pdstore query … | head`: no message, but not a success either.
         sys.stderr.close()
-        sys.exit(0)
+        sys.exit(1)
     except Exception as error:
         if _debug:
             raise

@@ -49,7 +49,7 @@ def straight(
     return path
 
 
-def test_a_fill_killed_between_any_two_files_goes_on_to_equal_arrays(
+def test_a_fill_killed_again_and_again_between_files_goes_on_to_equal_arrays(
     unfilled: Path,
     cnn: ModelReference,
     fill_now: Callable[..., None],

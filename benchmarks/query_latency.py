@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pdstore.schema import group_schemas
+from pdstore.stages.statistics import GENE_STATISTICS
 from pdstore.store import Store, create_store, mark_complete
 
 GENES, VARIANTS, WINDOW_VARIANTS = 6_825, 200_000, 2_000
@@ -43,7 +44,12 @@ def make_store(path: Path) -> None:
     sizes = dict.fromkeys(
         (dim for group in group_schemas() for array in group.arrays.values() for dim in array.dims), 1
     )
-    sizes |= {"genes": GENES, "variants": VARIANTS, "window_variants": WINDOW_VARIANTS, "statistics": 14}
+    sizes |= {
+        "genes": GENES,
+        "variants": VARIANTS,
+        "window_variants": WINDOW_VARIANTS,
+        "statistics": len(GENE_STATISTICS),
+    }
     store.create_group("genes", sizes, {})
     names = np.array([f"GENE{gene}" for gene in range(GENES)], dtype=object)
     for array in ("gene_id", "gene_name"):

@@ -81,6 +81,13 @@ GENES = (
 )
 
 
+UNPHASED = [
+    RECORDS[0],
+    RECORDS[1]._replace(calls="0/1 2|0 1/2 0/0 ./2 2/2"),  # three: a missing allele is read as reference
+    RECORDS[7]._replace(calls="0/1 1|1 1|1 1|1 1|1 1|1"),
+]
+
+
 def expression_of(gene: int, person: int) -> float:
     """Measured expression: another number for each gene and person, exact in float32 and in three decimals."""
     return 10.0 * (gene + 1) + 0.125 * person

@@ -46,10 +46,14 @@ def bcftools() -> str:
 def pdstore() -> Callable[..., subprocess.CompletedProcess[str]]:
     """The program, as a user runs it."""
 
-    def run(*arguments: object, columns: int = 120, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, columns: int = 120, store: Path | None = None, **options: object
+    ) -> subprocess.CompletedProcess[str]:
         program = [sys.executable, "-c", "from pdstore_cli.main import run; run()"]
         environment = {**os.environ, "COLUMNS": str(columns)}
         environment.pop("PDSTORE_STORE", None)
+        if store is not None:
+            environment["PDSTORE_STORE"] = str(store)
         return subprocess.run(
             [*program, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **options
         )

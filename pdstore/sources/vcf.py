@@ -99,7 +99,8 @@ def convert_to_vcf_zarr(paths: Sequence[Path], destination: Path, variants_chunk
                 zarr_format=3,
                 show_progress=False,
             )
-        except InputError:
+        except (InputError, OSError):
+            # A full disk is no fault of the VCF.
             raise
         except Exception as error:
             # A file without an index is no error, though htslib says so where the header lacks the contigs.

@@ -85,12 +85,17 @@ def test_a_damaged_store_is_one_line_and_exit_2(pdstore: Program, filled: Path, 
     assert "statistics/cnn/pearson_r is damaged" in done.stderr
 
 
-def test_the_store_is_found_by_option_then_by_environment(
-    pdstore: Program, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_store_is_the_options_else_the_environments_else_the_folders(
+    pdstore: Program, filled: Path, tmp_path: Path
 ) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert pdstore("query", "GSTM3", cwd=empty).returncode == 2
+    assert pdstore("query", "GSTM3", cwd=empty, store=filled).returncode == 0
+    assert pdstore("query", "GSTM3", "-s", empty, cwd=empty, store=filled).returncode == 2
     shutil.copytree(filled, tmp_path / "pdstore.zarr")
     assert pdstore("query", "GSTM3", cwd=tmp_path).returncode == 0
-    assert pdstore("query", "GSTM3", cwd=tmp_path.parent).returncode == 2
+    assert pdstore("query", "GSTM3", cwd=tmp_path, store=empty).returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """VCF and BCF: what is refused before anything is converted, and what is converted."""
 
+import errno
 import gzip
 import subprocess
 from pathlib import Path
@@ -171,3 +172,12 @@ def test_the_build_that_a_header_names_is_claimed(tmp_path: Path, options, build
     header = read_vcf_headers([write_vcf(tmp_path / "x.vcf", **options)])
     assert header.sample_names == PEOPLE
     assert {claim.build for claim in header.builds} == ({build} if build else set())
+
+
+def test_a_full_disk_is_not_blamed_on_the_vcf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def convert(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bio2zarr.vcf.convert", convert)
+    with pytest.raises(OSError, match="No space left"):
+        convert_to_vcf_zarr([write_vcf(tmp_path / "x.vcf")], tmp_path / "converted", 100)

@@ -1,7 +1,7 @@
 """pdstore fill: compute what is missing."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,11 +20,16 @@ def command(
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
-    model: Annotated[str, typer.Option("--model", "-m", help="xpresso, cnn, or a model that a plugin brings.")] = "",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="xpresso, cnn, enformer (windows only), or a plugin's.")
+    ] = "",
     weights: Annotated[Path | None, typer.Option("--weights", "-w", help="The model's weights.")] = None,
     genes: Annotated[
         str | None, typer.Option("--genes", help="Only these genes: symbols or ids, separated by commas.")
     ] = None,
+    variants: Annotated[
+        Literal["snv", "all"], typer.Option("--variants", help="Apply SNVs only, or every allele that is spelt out.")
+    ] = "snv",
     device: Annotated[str, typer.Option("--device", help="Torch device.")] = "cpu",
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Worker processes.", show_default="the machine's cores")
@@ -45,7 +50,7 @@ def command(
 
     if not model:
         raise ModelError(f"which model? Give --model: {', '.join(model_names())}")
-    reference = ModelReference(model, weights.absolute() if weights else None, device)
+    reference = ModelReference(model, weights.absolute() if weights else None, device, variants)
     if genes is not None and not genes.strip(" ,"):
         raise UsageError("--genes names no gene; leave it out for all")
     wanted = [name for name in (genes or "").split(",") if name.strip()]

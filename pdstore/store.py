@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 Mode = Literal["r", "r+"]
 
 
+# Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with a fill.
+_RECORDS = ("pdstore_version", "order", "counts")
+
+
 class Store:
     """A pdstore store.
 
@@ -141,6 +145,10 @@ class Store:
         for name, array in schema.arrays.items():
             if name not in group and name not in without:
                 create_array(group, array, sizes, group.attrs.asdict())
+
+    def set_attribute(self, path: str, name: str, value: Any) -> None:
+        """Set one attribute of a group, in one write."""
+        self.group(path).attrs[name] = value
 
     def chunks_written(self, path: str) -> set[tuple[int, ...]]:
         """Grid coordinates of the chunks of an array that are in the store.
@@ -272,8 +280,7 @@ def _damage_named(url: str, path: str) -> Iterator[None]:
 
 def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        # The version is recorded, not compared: a newer pdstore may go on with a fill; the order is the first fill's.
-        if name not in ("pdstore_version", "order") and stored.get(name) != value:
+        if name not in _RECORDS and stored.get(name) != value:
             raise ProvenanceError(
                 f"{path} was filled with {name} {stored.get(name)!r}, but {value!r} is given now; "
                 "use the same, or fill another store"

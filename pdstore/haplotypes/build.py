@@ -1,24 +1,15 @@
-"""Reference window + the alleles of people's haplotypes → the distinct haplotype windows."""
+"""Reference around a TSS + the alleles of people's haplotypes → the distinct haplotype windows."""
 
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-class WindowSnvs(NamedTuple):
-    """The SNVs of one gene's window, in the order of position.
-
-    Attributes
-    ----------
-    offset : ndarray of int64, shape (snvs,)
-        0-based offset in the window, in its reading direction.
-    alternate : ndarray of int8, shape (snvs,)
-        Index of the alternate base in A, C, G, T, in the reading direction.
-    """
-
-    offset: NDArray[np.int64]
-    alternate: NDArray[np.int8]
+from pdstore.haplotypes.alleles import Stretch, StretchAlleles
+from pdstore.haplotypes.onehot import one_hot_words
+from pdstore.haplotypes.window import WindowSpec
 
 
 class DistinctHaplotypes(NamedTuple):
@@ -26,14 +17,30 @@ class DistinctHaplotypes(NamedTuple):
 
     Attributes
     ----------
-    alleles : ndarray of bool, shape (haplotypes, snvs)
+    applied : ndarray of bool, shape (haplotypes, alleles)
         The distinct rows, sorted: neighbours are alike, which compresses well.
     haplotype_index : ndarray of int32, shape (people, ploidy)
-        Row of `alleles` of each person's haplotype; -2 where the person has no such haplotype.
+        Row of `applied` of each person's haplotype; -2 where the person has no such haplotype.
     """
 
-    alleles: NDArray[np.bool_]
+    applied: NDArray[np.bool_]
     haplotype_index: NDArray[np.int32]
+
+
+class ReferenceMap(NamedTuple):
+    """Where on the reference the bases of haplotype windows lie.
+
+    Attributes
+    ----------
+    position : ndarray of int64, shape (haplotypes, positions)
+        0-based position on the contig; may lie outside it, where the window does. An inserted base has the position
+        of the base that it follows on the + strand.
+    is_inserted : ndarray of bool, shape (haplotypes, positions)
+        Whether the base is inserted.
+    """
+
+    position: NDArray[np.int64]
+    is_inserted: NDArray[np.bool_]
 
 
 def carried_alleles(
@@ -75,13 +82,13 @@ def alternate_dosage(carried: NDArray[np.bool_]) -> NDArray[np.int8]:
     return dosage
 
 
-def distinct_haplotypes(carried: NDArray[np.bool_], absent: NDArray[np.bool_]) -> DistinctHaplotypes:
+def distinct_haplotypes(applied: NDArray[np.bool_], absent: NDArray[np.bool_]) -> DistinctHaplotypes:
     """The distinct haplotypes among people's.
 
     Parameters
     ----------
-    carried : ndarray of bool, shape (snvs, people, ploidy)
-        Which haplotypes carry the SNV's alternate allele.
+    applied : ndarray of bool, shape (alleles, people, ploidy)
+        Which haplotypes have the alternate allele.
     absent : ndarray of bool, shape (people, ploidy)
         True where a person has no such haplotype (haploid calls).
 
@@ -89,39 +96,112 @@ def distinct_haplotypes(carried: NDArray[np.bool_], absent: NDArray[np.bool_]) -
     -------
     DistinctHaplotypes
     """
-    snvs, people, ploidy = carried.shape
-    rows = carried.reshape(snvs, people * ploidy).T
+    alleles, people, ploidy = applied.shape
+    rows = applied.reshape(alleles, people * ploidy).T
     present = ~absent.ravel()
     index = np.full(people * ploidy, -2, dtype=np.int32)
-    # Packed rows compare as byte strings, in the same order as the bits; a constant byte makes zero SNVs a valid row.
+    # Packed rows compare as byte strings, in the same order as the bits; a constant byte makes no alleles a valid row.
     packed = np.packbits(np.pad(rows[present], ((0, 0), (0, 1)), constant_values=True), axis=1)
     keys = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     index[present] = inverse.astype(np.int32)
-    return DistinctHaplotypes(rows[present][first], index.reshape(people, ploidy))
+    return DistinctHaplotypes(np.ascontiguousarray(rows[present][first]), index.reshape(people, ploidy))
 
 
-def haplotype_windows(reference: NDArray[np.bool_], alleles: NDArray[np.bool_], snvs: WindowSnvs) -> NDArray[np.bool_]:
-    """Haplotype windows: the reference with each haplotype's alternate alleles.
-
-    Where a haplotype carries two alleles of one base (two records of a VCF), the first one wins, as in
-    ``bcftools consensus``.
+def haplotype_windows(
+    window: WindowSpec, stretch: Stretch, alleles: StretchAlleles, applied: NDArray[np.bool_], threads: int = 1
+) -> NDArray[np.bool_]:
+    """Haplotype windows, one-hot: METHODS, "Windows".
 
     Parameters
     ----------
-    reference : ndarray of bool, shape (positions, 4)
-        One-hot reference window in its reading direction, A, C, G, T.
-    alleles : ndarray of bool, shape (haplotypes, snvs)
-        Which haplotypes carry which SNV.
-    snvs : WindowSnvs
-        Where the SNVs lie and what they put there.
+    window : WindowSpec
+        Length and offset of the TSS.
+    stretch : Stretch
+        Reference around the TSS, wide enough for what slides in.
+    alleles : StretchAlleles
+        What the alleles replace in it.
+    applied : ndarray of bool, shape (haplotypes, alleles)
+        Which alleles each haplotype has; they share no base, as after `first_wins`.
+    threads : int
+        Threads to build with.
 
     Returns
     -------
     ndarray of bool, shape (haplotypes, positions, 4)
+        In the order A, C, G, T.
+
+    Raises
+    ------
+    ValueError
+        The stretch is too short for one of the haplotypes.
     """
-    windows = np.repeat(reference[None], len(alleles), axis=0)
-    # Last SNV first: of repeated indices, numpy keeps the last assignment, here the first SNV.
-    snv, haplotype = (which[::-1] for which in np.nonzero(alleles.T))
-    windows[haplotype, snvs.offset[snv]] = np.eye(4, dtype=bool)[snvs.alternate[snv]]
+    words = _spliced(window, stretch, alleles, applied, stretch.words, one_hot_words(alleles.inserted), threads)
+    return words.view(bool).reshape(*words.shape, words.itemsize)
+
+
+def haplotype_letters(
+    window: WindowSpec, stretch: Stretch, alleles: StretchAlleles, applied: NDArray[np.bool_], threads: int = 1
+) -> NDArray[np.uint8]:
+    """Haplotype windows as ASCII letters: uint8, shape (haplotypes, positions); otherwise as `haplotype_windows`."""
+    return _spliced(window, stretch, alleles, applied, stretch.letters, alleles.inserted, threads)
+
+
+def reference_map(
+    window: WindowSpec, stretch: Stretch, alleles: StretchAlleles, applied: NDArray[np.bool_]
+) -> ReferenceMap:
+    """Where on the reference each base of haplotype windows lies; parameters are those of `haplotype_windows`.
+
+    REF and ALT are aligned at their first base on the + strand: in a complex allele, the i-th letter of ALT stands for
+    the i-th of REF, and what ALT has more is inserted.
+    """
+    position = _spliced(window, stretch, alleles, applied, stretch.positions, alleles.inserted_position)
+    not_inserted = np.zeros(len(stretch.letters), dtype=bool)
+    return ReferenceMap(position, _spliced(window, stretch, alleles, applied, not_inserted, alleles.is_new))
+
+
+def _spliced(
+    window: WindowSpec,
+    stretch: Stretch,
+    alleles: StretchAlleles,
+    applied: NDArray[np.bool_],
+    reference: NDArray[Any],
+    inserted: NDArray[Any],
+    threads: int = 1,
+) -> NDArray[Any]:
+    # Imported here: numba takes a second, and a fill that has nothing to do needs none of it.
+    from pdstore.haplotypes.splice import splice
+
+    applied = np.ascontiguousarray(applied)
+    first_base = stretch.tss - window.tss_offset + _sum_over(applied, alleles.tss_shift)
+    haplotype_length = len(reference) + _sum_over(applied, alleles.gained)
+    if len(applied) and ((first_base < 0).any() or (first_base + window.length > haplotype_length).any()):
+        raise ValueError(f"a stretch of {len(reference)} bp is too short for haplotype windows of {window.length} bp")
+    windows = np.empty((len(applied), window.length), dtype=reference.dtype)
+
+    def write(part: slice) -> None:
+        splice(
+            reference,
+            inserted,
+            alleles.start,
+            alleles.replaced,
+            alleles.inserted_start,
+            alleles.reverses,
+            applied[part],
+            first_base[part],
+            windows[part],
+        )
+
+    if threads == 1 or len(applied) < 2:
+        write(slice(None))
+        return windows
+    bounds = np.linspace(0, len(applied), threads + 1).astype(int)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(write, [slice(*pair) for pair in pairwise(bounds.tolist())]))
     return windows
+
+
+def _sum_over(applied: NDArray[np.bool_], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sum of the values of each haplotype's alleles; few alleles have one, since SNVs move nothing."""
+    which = np.flatnonzero(values)
+    return applied[:, which] @ values[which]

@@ -5,29 +5,15 @@ from numpy.typing import NDArray
 
 NUCLEOTIDES = "ACGT"
 
-_NOT_A_NUCLEOTIDE = len(NUCLEOTIDES)
-# Index of each ASCII letter in NUCLEOTIDES, either case.
-_NUCLEOTIDE_INDEX = np.full(256, _NOT_A_NUCLEOTIDE, dtype=np.int8)
+# One row an ASCII letter, either case: every other letter has a row of zeros.
+_ONE_HOT_ROWS = np.zeros((256, len(NUCLEOTIDES)), dtype=bool)
 for _index, _letter in enumerate(NUCLEOTIDES):
-    _NUCLEOTIDE_INDEX[[ord(_letter), ord(_letter.lower())]] = _index
-# One row a nucleotide, and a last row of zeros for everything else.
-_ONE_HOT_ROWS = np.vstack([np.eye(len(NUCLEOTIDES), dtype=bool), np.zeros(len(NUCLEOTIDES), dtype=bool)])
+    _ONE_HOT_ROWS[[ord(_letter), ord(_letter.lower())], _index] = True
+# The four channels of a base as one number, whatever the byte order.
+_WORDS = _ONE_HOT_ROWS.view(np.uint32).ravel()
 
-
-def nucleotide_index(letters: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Index of each letter in A, C, G, T.
-
-    Parameters
-    ----------
-    letters : ndarray of uint8, any shape
-        ASCII letters, either case.
-
-    Returns
-    -------
-    ndarray of int8, same shape
-        0 to 3, and 4 for any other letter.
-    """
-    return _NUCLEOTIDE_INDEX[letters]
+_COMPLEMENT = np.arange(256, dtype=np.uint8)
+_COMPLEMENT[np.frombuffer(b"ACGTacgt", dtype=np.uint8)] = np.frombuffer(b"TGCAtgca", dtype=np.uint8)
 
 
 def one_hot(letters: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -43,7 +29,28 @@ def one_hot(letters: NDArray[np.uint8]) -> NDArray[np.bool_]:
     ndarray of bool, shape (..., positions, 4)
         Channels in the order A, C, G, T; a letter that is none of them is all zeros.
     """
-    return _ONE_HOT_ROWS[nucleotide_index(letters)]
+    return _ONE_HOT_ROWS[letters]
+
+
+def one_hot_words(letters: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """`one_hot` with the four channels of a base packed into one number, which copies four times as fast.
+
+    Parameters
+    ----------
+    letters : ndarray of uint8, shape (..., positions)
+        ASCII letters, either case.
+
+    Returns
+    -------
+    ndarray of uint32, shape (..., positions)
+        ``words.view(bool).reshape(*words.shape, 4)`` is the one-hot code.
+    """
+    return _WORDS[letters]
+
+
+def complement(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Complement of each letter: ASCII, either case; N and every other letter stays."""
+    return _COMPLEMENT[letters]
 
 
 def reverse_complement(onehot: NDArray[np.bool_]) -> NDArray[np.bool_]:

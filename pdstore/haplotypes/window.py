@@ -1,11 +1,12 @@
 """Which bases around a TSS a model reads."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pdstore.errors import UsageError
 
 Strand = Literal["forward", "gene"]
+Variants = Literal["snv", "all"]
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,21 @@ class WindowSpec:
     strand : {"forward", "gene"}
         "forward" reads the + strand whatever the gene's strand; "gene" reverse-complements the windows of genes on
         the - strand, so that every gene is read in its direction of transcription.
-    variants : {"snv"}
-        Which variants are applied to the reference.
+    variants : {"snv", "all"}
+        Which variants are applied to the reference: SNVs only, the published protocol, or every allele that is spelt
+        out. With all, the window grows outwards from the TSS: it keeps its length, and the TSS its offset.
     """
 
     length: int
     tss_offset: int
     strand: Strand
-    variants: Literal["snv"] = "snv"
+    variants: Variants = "snv"
 
     def __post_init__(self) -> None:
-        if self.strand not in ("forward", "gene"):
+        if self.strand not in get_args(Strand):
             raise UsageError(f"window strand {self.strand!r} is neither 'forward' nor 'gene'")
+        if self.variants not in get_args(Variants):
+            raise UsageError(f"variants {self.variants!r} are neither 'snv' nor 'all'")
         if not 0 <= self.tss_offset < self.length:
             raise UsageError(f"TSS offset {self.tss_offset} is outside a window of {self.length} bp")
 

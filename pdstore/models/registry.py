@@ -2,13 +2,13 @@
 
 import contextlib
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from pdstore.errors import ModelError
-from pdstore.haplotypes.window import WindowSpec
+from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.models.protocol import SequenceModel
 
 ENTRY_POINT_GROUP = "pdstore.models"
@@ -50,7 +50,8 @@ def windows_without_weights() -> dict[str, WindowSpec]:
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model by name and weights: small enough to send to a worker, which loads it once.
+    """A model by name and weights, and the variants it is asked about: small enough to send to a worker, which loads it
+    once.
 
     Attributes
     ----------
@@ -60,11 +61,14 @@ class ModelReference:
         Its weights.
     device : str
         Torch device.
+    variants : {"snv", "all"}
+        Which variants are applied to its windows.
     """
 
     name: str
     weights: Path | None
     device: str = "cpu"
+    variants: Variants = "snv"
 
     @property
     def window(self) -> WindowSpec:
@@ -78,7 +82,7 @@ class ModelReference:
 
 @cache
 def _window(reference: ModelReference) -> WindowSpec:
-    return model_class(reference.name).window_of(reference.weights)
+    return replace(model_class(reference.name).window_of(reference.weights), variants=reference.variants)
 
 
 @lru_cache(maxsize=1)

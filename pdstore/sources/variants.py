@@ -5,10 +5,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS = ("SNV", "insertion", "deletion", "MNV or complex", "symbolic, breakend or *")
-"""What an allele is, by the number that `variants/kind` holds."""
+KINDS = (
+    "SNV",
+    "insertion",
+    "deletion",
+    "MNV",
+    "complex",
+    "symbolic",
+    "breakend",
+    "overlapping deletion (*)",
+    "ambiguous",
+)
+"""What an allele is, by the number that `variants/kind` holds; ambiguous are letters other than A, C, G, T."""
 
-SNV, INSERTION, DELETION, COMPLEX, OTHER = range(len(KINDS))
+SNV, INSERTION, DELETION, MNV, COMPLEX, SYMBOLIC, BREAKEND, OVERLAPPING_DELETION, AMBIGUOUS = range(len(KINDS))
+
+APPLIED_KINDS = {"snv": (SNV,), "all": (SNV, INSERTION, DELETION, MNV, COMPLEX)}
+"""Kinds that are applied to haplotypes, by the variant policy of a window: the alleles that are spelt out."""
 
 
 class Alleles(NamedTuple):
@@ -26,6 +39,8 @@ class Alleles(NamedTuple):
         Trimmed alleles, upper case.
     kind : ndarray of int8, shape (alleles,)
         Index into `KINDS`.
+    record_position, record_length : ndarray of int32, shape (alleles,)
+        1-based position of the record, and bases of its reference allele: what it overlaps with.
     """
 
     record: NDArray[np.int64]
@@ -34,6 +49,8 @@ class Alleles(NamedTuple):
     ref: NDArray[np.object_]
     alt: NDArray[np.object_]
     kind: NDArray[np.int8]
+    record_position: NDArray[np.int32]
+    record_length: NDArray[np.int32]
 
 
 def alternate_alleles(position: NDArray[np.int32], alleles: NDArray[np.object_]) -> Alleles:
@@ -54,13 +71,24 @@ def alternate_alleles(position: NDArray[np.int32], alleles: NDArray[np.object_])
     record, column = np.nonzero((alleles[:, 1:] != "") & (alleles[:, 1:] != "."))
     ref = np.array([text.upper() for text in alleles[record, 0]], dtype=object)
     alt = np.array([text.upper() for text in alleles[record, column + 1]], dtype=object)
-    where = position[record].astype(np.int32)
+    record_position = position[record].astype(np.int32)
+    record_length = np.fromiter(map(len, ref), dtype=np.int32, count=len(ref))
+    where = record_position.copy()
     kind = np.zeros(len(record), dtype=np.int8)
     for row in range(len(record)):
         shift, ref[row], alt[row] = trimmed(ref[row], alt[row])
         where[row] += shift
         kind[row] = allele_kind(ref[row], alt[row])
-    return Alleles(record.astype(np.int64), (column + 1).astype(np.int8), where, ref, alt, kind)
+    return Alleles(
+        record.astype(np.int64),
+        (column + 1).astype(np.int8),
+        where,
+        ref,
+        alt,
+        kind,
+        record_position,
+        record_length,
+    )
 
 
 def trimmed(ref: str, alt: str) -> tuple[int, str, str]:
@@ -86,14 +114,26 @@ def trimmed(ref: str, alt: str) -> tuple[int, str, str]:
 def allele_kind(ref: str, alt: str) -> int:
     """What a trimmed allele is: an index into `KINDS`."""
     if not _is_sequence(ref, alt) or ref == alt:
-        return OTHER
-    if len(ref) == len(alt) == 1:
-        return SNV
+        return _unspelt_kind(alt)
+    if len(ref) == len(alt):
+        return SNV if len(ref) == 1 else MNV
     if len(ref) == 1 and ref == alt[0]:
         return INSERTION
     if len(alt) == 1 and alt == ref[0]:
         return DELETION
     return COMPLEX
+
+
+def _unspelt_kind(alt: str) -> int:
+    """Kind of an alternate allele that is not spelt out in A, C, G, T (VCF specification, section 1.6.1)."""
+    if alt == "*":
+        return OVERLAPPING_DELETION
+    if alt.startswith("<"):
+        return SYMBOLIC
+    # A mate in brackets, or a single breakend: a dot before or behind the letters.
+    if set(alt) & set("[].<"):
+        return BREAKEND
+    return AMBIGUOUS
 
 
 def first_out_of_order(contig: NDArray[np.integer], position: NDArray[np.integer]) -> int | None:

@@ -1,4 +1,4 @@
-"""attributions/<model>/: in-silico mutagenesis of every SNV of a gene's window."""
+"""attributions/<model>/: in-silico mutagenesis of every applied allele of a gene's window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from pdstore.analysis.readout import read_out
-from pdstore.haplotypes.build import WindowSnvs, haplotype_windows
+from pdstore.haplotypes.build import haplotype_windows
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_variant_sizes
@@ -41,7 +41,7 @@ class Attributions:
             "bins": model.bins,
             "model_tracks": len(model.track_names),
         }
-        attributes = {**model_attributes(model), "pdstore_version": version("pdstore")}
+        attributes = {**model_attributes(self.model, model), "pdstore_version": version("pdstore")}
         store.create_group(self.group, sizes, attributes)
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
@@ -50,16 +50,17 @@ class Attributions:
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
         model = self.model.load()
-        require_same_model(store, self.group, model)
-        window = read_gene_window(store, model.window, gene)
-        reference = read_reference_window(store, model.window, gene)
-        columns = np.flatnonzero(window.is_snv)
+        require_same_model(store, self.group, self.model, model)
+        window = read_gene_window(store, self.model.window, gene)
+        reference = read_reference_window(store, self.model.window, gene)
+        scored = np.flatnonzero(window.scored)
         alternates = np.full(store.array(self._mark).shape[1:], np.nan, dtype=np.float32)
-        for start in range(0, len(columns), model.batch_size):
-            batch = slice(start, start + model.batch_size)
-            snvs = WindowSnvs(window.snvs.offset[batch], window.snvs.alternate[batch])
-            windows = haplotype_windows(reference, np.eye(len(snvs.offset), dtype=bool), snvs)
-            alternates[columns[batch]] = predict_in_batches(model, windows)
+        for start in range(0, len(scored), model.batch_size):
+            batch = scored[start : start + model.batch_size]
+            alone = np.zeros((len(batch), len(window.columns)), dtype=bool)
+            alone[np.arange(len(batch)), batch] = True
+            windows = haplotype_windows(self.model.window, window.stretch, window.alleles, alone)
+            alternates[window.columns[batch]] = predict_in_batches(model, windows)
         # The baseline runs through the same code in a batch of the same size: see predict_in_batches.
         baseline = read_out(predict_in_batches(model, reference[None])[0], model.readout)
         store.write(f"{self.group}/ism", gene, read_out(alternates, model.readout) - baseline)

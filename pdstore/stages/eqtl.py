@@ -9,7 +9,7 @@ import numpy as np
 from pdstore.analysis.eqtl import eqtl_slopes
 from pdstore.haplotypes.build import alternate_dosage
 from pdstore.haplotypes.window import WindowSpec
-from pdstore.stages.gene_window import read_carried, read_gene_window, window_variant_sizes
+from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.store import Store
 
@@ -41,12 +41,11 @@ class Eqtl:
         window = read_gene_window(store, self.window, gene)
         observed = store.read("expression/observed", gene).astype(np.float64)
         measured = ~np.isnan(observed)
-        carried, _ = read_carried(store, window)
+        carried = read_calls(store, window).carried[window.scored]
         found = eqtl_slopes(alternate_dosage(carried)[:, measured], observed[measured])
-        columns = np.flatnonzero(window.is_snv)
         for array, values in (("slope", found.slope), ("p_value", found.p_value)):
             row = np.full(store.array(self._mark).shape[1], np.nan)
-            row[columns] = values
+            row[window.scored_columns] = values
             store.write(f"{self.group}/{array}", gene, row)
 
     def gather(self, store: Store) -> None:

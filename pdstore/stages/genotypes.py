@@ -141,6 +141,8 @@ def write_variants(store: Store, copied: CopiedGenotypes, contig_names: Sequence
         "carriers": copied.carriers,
         "genotype_record": alleles.record,
         "allele_index": alleles.allele_index,
+        "record_position": alleles.record_position,
+        "record_length": alleles.record_length,
     }
     store.write("variants/contig_id", ..., np.array(contig_names, dtype=object))
     for name, values in columns.items():

@@ -11,11 +11,11 @@ from pdstore.store import Store
 _GROUPS_OF_A_MODEL = ("predictions", "attributions")
 
 
-def model_attributes(model: SequenceModel) -> dict[str, Any]:
-    """Attributes that say which model made a group, and how."""
+def model_attributes(reference: ModelReference, model: SequenceModel) -> dict[str, Any]:
+    """Attributes that say which model made a group, for which window, and how."""
     return {
         "model": model.name,
-        "window": model.window.name,
+        "window": reference.window.name,
         "readout": model.readout,
         "weights_sha256": model.weights_digest,
         "model_options": dict(model.options),
@@ -48,14 +48,14 @@ def check_model(store: Store, model: ModelReference) -> None:
             if stored.get(attribute) != value:
                 raise ProvenanceError(
                     f"{path} was filled with {attribute} {stored.get(attribute)}, but {value} is given now; give the "
-                    "same weights, or fill another store"
+                    "same --weights and --variants, or fill another store"
                 )
 
 
-def require_same_model(store: Store, group: str, model: SequenceModel) -> None:
+def require_same_model(store: Store, group: str, reference: ModelReference, model: SequenceModel) -> None:
     """Raise `ProvenanceError` where a loaded model is not what a group was begun with, its readout and options too."""
     stored = store.group(group).attrs.asdict()
-    for attribute, value in model_attributes(model).items():
+    for attribute, value in model_attributes(reference, model).items():
         if stored.get(attribute) != value:
             raise ProvenanceError(
                 f"{group} was begun with {attribute} {stored.get(attribute)!r}, but the model has {value!r} now"

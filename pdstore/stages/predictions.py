@@ -50,7 +50,7 @@ class Predictions:
         }
         attributes = {
             "order": next_order(store),
-            **model_attributes(model),
+            **model_attributes(self.model, model),
             "haplotypes_per_block": HAPLOTYPES_A_BLOCK,
             "pdstore_version": version("pdstore"),
         }
@@ -73,7 +73,7 @@ class Predictions:
     def run(self, store: Store, block: Block) -> None:
         gene, part = block
         model = self.model.load()
-        require_same_model(store, self.group, model)
+        require_same_model(store, self.group, self.model, model)
         run_length = self._run_length(store)
         count = int(store.read(f"{self._windows}/haplotype_count", gene))
         start, haplotypes = part * run_length, store.array(f"{self.group}/tracks").shape[1]

@@ -17,7 +17,7 @@ from pdstore.analysis.support import fraction_supported, support
 from pdstore.errors import MissingDataError
 from pdstore.haplotypes.build import alternate_dosage
 from pdstore.models.registry import ModelReference
-from pdstore.stages.gene_window import read_carried, read_gene_window, window_variant_sizes
+from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
 from pdstore.stages.model_group import filled_weights
 from pdstore.stages.stage import Block, Pending, gene_label, genes_written, pending_genes
 from pdstore.store import Store
@@ -99,12 +99,12 @@ class Statistics:
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
         window = read_gene_window(store, self.model.window, gene)
-        columns = np.flatnonzero(window.is_snv)
-        carried, absent = read_carried(store, window)
-        dosage = alternate_dosage(carried)
+        columns = window.scored_columns
+        calls = read_calls(store, window)
+        dosage = alternate_dosage(calls.carried[window.scored])
         # A prediction is a mean over haplotypes: the one allele of a haploid person weighs as much as two.
-        haplotypes = np.maximum((~absent).sum(axis=1), 1)
-        weighted_dosage = dosage * (absent.shape[1] / haplotypes)
+        haplotypes = np.maximum((~calls.absent).sum(axis=1), 1)
+        weighted_dosage = dosage * (calls.absent.shape[1] / haplotypes)
         prediction = store.read(f"predictions/{self.model.name}/expression", gene)
         observed = store.read("expression/observed", gene).astype(np.float64)
         ism = store.read(f"attributions/{self.model.name}/ism", gene)[columns]

@@ -3,15 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pdstore.haplotypes.build import distinct_haplotypes, haplotype_windows
-from pdstore.haplotypes.onehot import one_hot, reverse_complement
-from pdstore.haplotypes.window import WindowSpec
-from pdstore.sources.variants import SNV
-from pdstore.stages.gene_window import read_carried, read_gene_window, window_path
+from pdstore.haplotypes.onehot import one_hot
+from pdstore.haplotypes.overlaps import Reach, Reaches, first_wins
+from pdstore.haplotypes.window import Variants, WindowSpec
+from pdstore.sources.variants import APPLIED_KINDS, KINDS
+from pdstore.stages.gene_window import (
+    GeneWindow,
+    WindowCalls,
+    lost_bases,
+    read_calls,
+    read_footprints,
+    read_gene_window,
+    window_path,
+)
 from pdstore.stages.stage import Block, Pending, gene_label, genes_written, pending_genes
 from pdstore.store import Store
 
@@ -40,13 +50,15 @@ class Windows:
             "haplotypes": people * ploidy,
             "positions": self.window.length,
             "nucleotides": 4,
+            "counts": len(count_names(self.window.variants)),
         }
-        attributes = {
+        attributes: dict[str, Any] = {
             "length": self.window.length,
             "tss_offset": self.window.tss_offset,
             "strand": self.window.strand,
             "variants": self.window.variants,
             "pdstore_version": version("pdstore"),
+            "counts": {},
         }
         store.create_group(self.group, sizes, attributes)
         # Written last: where a gene's is missing, a kill came between.
@@ -56,12 +68,16 @@ class Windows:
     def _place_windows(self, store: Store) -> None:
         """Where each gene's window and its variants begin: known before anything is filled."""
         starts = window_starts(store, self.window)
-        first, count = variants_in_windows(store, starts, self.window.length)
-        skipped_before = np.r_[0, np.cumsum(store.read("variants/kind") != SNV)]
-        store.write(f"{self.group}/window_start", ..., starts)
-        store.write(f"{self.group}/variant_start", ..., first)
-        store.write(f"{self.group}/skipped_alleles", ..., skipped_before[first + count] - skipped_before[first])
-        store.write(f"{self.group}/variant_count", ..., count)
+        found = reaches(store, self.window, starts)
+        for name, values in {
+            "count_name": np.array(count_names(self.window.variants), dtype=object),
+            "window_start": starts,
+            "reach_before": starts - [reach.start for reach in found],
+            "reach_after": np.array([reach.end for reach in found]) - starts - self.window.length,
+            "variant_start": [reach.alleles.start for reach in found],
+            "variant_count": [reach.alleles.stop - reach.alleles.start for reach in found],
+        }.items():
+            store.write(f"{self.group}/{name}", ..., values)
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
         return pending_genes(store, self._mark, genes)
@@ -69,63 +85,86 @@ class Windows:
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
         window = read_gene_window(store, self.window, gene)
-        reference = self._reference(store, gene)
-        found = distinct_haplotypes(*read_carried(store, window))
-        store.write(f"{self.group}/reference_onehot", gene, reference)
+        calls = read_calls(store, window)
+        applied = first_wins(calls.carried, window.footprints)
+        found = distinct_haplotypes(applied, calls.absent)
+        store.write(f"{self.group}/reference_onehot", gene, self._reference(window))
         store.write(f"{self.group}/haplotype_index", gene, found.haplotype_index)
+        store.write(f"{self.group}/gene_counts", gene, gene_counts(window, calls, applied))
         haplotypes, run_length = store.array(self._mark).shape[1], store.array(self._mark).chunks[1]
         # From the last run to the first, whose chunk marks the gene as done; whole chunks, with zeros at the end.
-        for start in reversed(range(0, len(found.alleles), run_length)):
-            alleles = found.alleles[start : start + run_length]
-            windows = np.zeros((min(run_length, haplotypes - start), *reference.shape), dtype=bool)
-            windows[: len(alleles)] = haplotype_windows(reference, alleles, window.snvs)
+        for start in reversed(range(0, len(found.applied), run_length)):
+            part = found.applied[start : start + run_length]
+            windows = np.zeros((min(run_length, haplotypes - start), self.window.length, 4), dtype=bool)
+            windows[: len(part)] = haplotype_windows(self.window, window.stretch, window.alleles, part)
             store.write(self._mark, (gene, slice(start, start + len(windows))), windows)
 
     def gather(self, store: Store) -> None:
+        """Each gene's number of haplotypes; and what was counted, over all genes."""
         count = store.read_if_filled(f"{self.group}/haplotype_count")
-        ungathered = [gene for gene in sorted(genes_written(store, self._mark)) if count[gene] < 0]
+        filled = sorted(genes_written(store, self._mark))
+        ungathered = [gene for gene in filled if count[gene] < 0]
         for gene in ungathered:
             count[gene] = store.read(f"{self.group}/haplotype_index", gene).max() + 1
         if ungathered:
+            names = store.read(f"{self.group}/count_name").tolist()
+            totals = store.read_if_filled(f"{self.group}/gene_counts")[filled].sum(axis=0)
+            store.set_attribute(self.group, "counts", dict(zip(names, totals.tolist(), strict=True)))
             store.write(f"{self.group}/haplotype_count", ..., count)
 
     def describe(self, store: Store, block: Block) -> str:
         return f"windows of gene {gene_label(store, block[0])}"
 
-    def _reference(self, store: Store, gene: int) -> NDArray[np.bool_]:
-        start = int(store.read(f"{self.group}/window_start", gene))
-        letters = reference_letters(store, str(store.read("genes/gene_contig", gene)), start, self.window.length)
-        onehot = one_hot(letters)
-        if self.window.reverses(str(store.read("genes/gene_strand", gene))):
-            return np.ascontiguousarray(reverse_complement(onehot))
-        return onehot
+    def _reference(self, window: GeneWindow) -> NDArray[np.bool_]:
+        first = window.stretch.tss - self.window.tss_offset
+        return one_hot(window.stretch.letters[first : first + self.window.length])
 
 
-def reference_letters(store: Store, contig: str, start: int, length: int) -> NDArray[np.uint8]:
-    """Letters of a stretch of the reference, N outside the contig.
+def count_names(variants: Variants) -> tuple[str, ...]:
+    """What `gene_counts` counts, in its order."""
+    fates = ("applied" if kind in APPLIED_KINDS[variants] else "skipped" for kind in range(len(KINDS)))
+    return (
+        *(f"{name} alleles, {fate}" for name, fate in zip(KINDS, fates, strict=True)),
+        "calls of an allele that overlaps one before it on the haplotype, skipped",
+        "missing calls, read as reference",
+        "haploid calls of people with two haplotypes, the second read as reference",
+        "people with one haplotype",
+        "people without a haplotype",
+        "haplotypes whose TSS is deleted, the next base in its place",
+    )
+
+
+def gene_counts(window: GeneWindow, calls: WindowCalls, applied: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """What was applied, skipped and resolved in one gene's window.
 
     Parameters
     ----------
-    store : Store
-        The store.
-    contig : str
-        Name of the contig.
-    start, length : int
-        First base, 0-based, may be negative; and bases.
+    window : GeneWindow
+        The window; of its alleles those inside it are counted.
+    calls : WindowCalls
+        Who carries the alleles in reach.
+    applied : ndarray of bool, shape (alleles, people, ploidy)
+        The same after overlaps are resolved.
 
     Returns
     -------
-    ndarray of uint8, shape (length,)
-        ASCII.
+    ndarray of int64, shape (counts,)
+        In the order of `count_names`.
     """
-    index = store.read("reference/contig_id").tolist().index(contig)
-    offset = int(store.read("reference/contig_offset", index))
-    contig_length = int(store.read("reference/contig_length", index))
-    letters = np.full(length, ord("N"), dtype=np.uint8)
-    first, last = max(start, 0), min(start + length, contig_length)
-    if first < last:
-        letters[first - start : last - start] = store.read("reference/sequence", slice(offset + first, offset + last))
-    return letters
+    haplotypes = (~calls.absent).sum(axis=1)
+    tss_deleted = applied[window.alleles.deletes_tss].any(axis=0)
+    return np.array(
+        [
+            *np.bincount(window.kind[window.is_inside], minlength=len(KINDS)),
+            (calls.carried & ~applied)[window.scored].sum(),
+            calls.missing_calls,
+            calls.lone_calls,
+            (haplotypes == 1).sum(),
+            (haplotypes == 0).sum(),
+            tss_deleted.sum(),
+        ],
+        dtype=np.int64,
+    )
 
 
 def window_starts(store: Store, window: WindowSpec) -> NDArray[np.int64]:
@@ -146,15 +185,18 @@ def windows_outside_contig(store: Store, window: WindowSpec) -> int:
     return int(((starts < 0) | (starts + window.length > ends)).sum())
 
 
-def variants_in_windows(
-    store: Store, starts: NDArray[np.int64], length: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """First row of variants/ in each window, and how many rows lie in it: two arrays of shape (genes,)."""
-    contig, position = store.read("variants/contig"), store.read("variants/position")
+def reaches(store: Store, window: WindowSpec, starts: NDArray[np.int64]) -> list[Reach]:
+    """What each gene's window reaches: rows of variants/, and bases of its contig, 0-based."""
     index_of = {name: index for index, name in enumerate(store.read("variants/contig_id").tolist())}
-    first, count = np.empty(len(starts), dtype=np.int64), np.empty(len(starts), dtype=np.int32)
-    for gene, name in enumerate(store.read("genes/gene_contig").tolist()):
-        on_contig = slice(*np.searchsorted(contig, [index_of[name], index_of[name] + 1]))
-        low, high = np.searchsorted(position[on_contig], [starts[gene] + 1, starts[gene] + length + 1])
-        first[gene], count[gene] = on_contig.start + low, high - low
-    return first, count
+    bounds = np.searchsorted(store.read("variants/contig"), np.arange(len(index_of) + 1)).tolist()
+    contigs, tss = store.read("genes/gene_contig").tolist(), store.read("genes/gene_tss")
+    found: list[Reach] = [Reach(slice(0, 0), 0, 0)] * len(contigs)
+    for name in dict.fromkeys(contigs):
+        rows = slice(bounds[index_of[name]], bounds[index_of[name] + 1])
+        on_contig = Reaches(read_footprints(store, window.variants, rows), lost_bases(store, window.variants, rows))
+        for gene in [gene for gene, contig in enumerate(contigs) if contig == name]:
+            start = int(starts[gene])
+            reach = on_contig.of(start, start + window.length, int(tss[gene]) - 1)
+            alleles = slice(rows.start + reach.alleles.start, rows.start + reach.alleles.stop)
+            found[gene] = reach._replace(alleles=alleles)
+    return found

@@ -10,10 +10,12 @@ Examples
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pdstore.haplotypes.window import WindowSpec
+    from pdstore.personal import gene_haplotypes
     from pdstore.query import query_gene
     from pdstore.store import Store, open_store
 
-__all__ = ["Store", "open_store", "query_gene"]
+__all__ = ["Store", "WindowSpec", "gene_haplotypes", "open_store", "query_gene"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +28,12 @@ def __getattr__(name: str) -> Any:
         from pdstore.query import query_gene
 
         return query_gene
+    if name == "WindowSpec":
+        from pdstore.haplotypes.window import WindowSpec
+
+        return WindowSpec
+    if name == "gene_haplotypes":
+        from pdstore.personal import gene_haplotypes
+
+        return gene_haplotypes
     raise AttributeError(f"module 'pdstore' has no attribute {name!r}")

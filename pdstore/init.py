@@ -20,7 +20,7 @@ from pdstore.sources.fasta import Fasta, refget_digest
 from pdstore.sources.genes import Gene, GeneTable, read_genes
 from pdstore.sources.genome_build import agreed_build, builds_of_lengths
 from pdstore.sources.text import file_sha256
-from pdstore.sources.variants import KINDS, SNV
+from pdstore.sources.variants import APPLIED_KINDS, KINDS, SNV
 from pdstore.sources.vcf import convert_to_vcf_zarr, read_vcf_headers
 from pdstore.stages.genotypes import CopiedGenotypes, Unphased, copy_genotypes, variants_a_chunk, write_variants
 from pdstore.stages.windows import windows_outside_contig
@@ -256,11 +256,14 @@ def _genes_with_variants(
 
 def _count_alleles(copied: CopiedGenotypes, counts: Counts) -> None:
     counts.taken["records"] = copied.records
-    counts.taken["SNV alleles"] = int((copied.alleles.kind == SNV).sum())
-    for kind, description in enumerate(KINDS):
-        if kind != SNV:
-            number = int((copied.alleles.kind == kind).sum())
-            counts.leave_out(f"{description} alleles, kept but not applied to haplotypes", number)
+    for kind, number in enumerate(np.bincount(copied.alleles.kind, minlength=len(KINDS)).tolist()):
+        if kind == SNV:
+            counts.taken["SNV alleles"] = number
+        elif kind in APPLIED_KINDS["all"]:
+            if number:
+                counts.taken[f"{KINDS[kind]} alleles, applied to haplotypes with --variants all"] = number
+        else:
+            counts.leave_out(f"{KINDS[kind]} alleles, kept but never applied to haplotypes", number)
     counts.leave_out("unphased heterozygous calls, read as reference", copied.unphased_calls)
     counts.leave_out("missing allele calls, read as reference", copied.missing_calls)
 

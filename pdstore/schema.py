@@ -78,12 +78,25 @@ class ArraySchema:
 
 @dataclass(frozen=True)
 class GroupSchema:
-    """One group of the store, or one family of groups: ``predictions/{model}``."""
+    """One group of the store, or one family of groups: ``predictions/{model}``.
+
+    Attributes
+    ----------
+    path, description : str
+        Path in the store, and what the group is.
+    attributes : mapping of str to str
+        Name of each attribute → what it says.
+    arrays : mapping of str to ArraySchema
+        Name of each array → the array.
+    filled_array : str or None
+        Of a group that is filled gene by gene, the array whose first chunk of a gene says that the gene is filled.
+    """
 
     path: str
     description: str
     attributes: Mapping[str, str]
     arrays: Mapping[str, ArraySchema]
+    filled_array: str | None = None
 
     def matches(self, path: str) -> bool:
         """Whether `path` is this group, or one of this family."""
@@ -105,6 +118,11 @@ def schema_of(path: str) -> GroupSchema:
         if schema.matches(path):
             return schema
     raise SchemaError(f"group {path!r} is in no schema")
+
+
+def filled_array(path: str) -> str:
+    """Path of the array whose first chunk of a gene says that the gene is filled, in a group that is filled by gene."""
+    return f"{path}/{schema_of(path).filled_array}"
 
 
 def create_array(
@@ -194,7 +212,9 @@ def _group_schema(document: Mapping[str, Any]) -> GroupSchema:
         )
         for name, array in document["arrays"].items()
     }
-    return GroupSchema(document["group"], document["description"], document["attributes"], arrays)
+    return GroupSchema(
+        document["group"], document["description"], document["attributes"], arrays, document.get("filled_array")
+    )
 
 
 def _filter(name: str) -> Any:

@@ -163,6 +163,15 @@ class Store:
                 written.add(tuple(int(part) for part in parts))
         return written
 
+    def size_on_disk(self, path: str) -> int:
+        """Bytes of all files below a path."""
+        return sum(size for _, size in _files_with_size(Path(self.url, path)))
+
+
+def genes_written(store: Store, path: str) -> set[int]:
+    """Genes that are filled, by the array that says so: those whose first chunk is in the store."""
+    return {chunk[0] for chunk in store.chunks_written(path) if not any(chunk[1:])}
+
 
 def open_store(url: str | Path, mode: Mode = "r") -> Store:
     """Open a store.
@@ -264,6 +273,16 @@ def read_together(
             raise value
         values[path] = value
     return values
+
+
+def read_required(store: Store, selections: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """`read_together` of what must be there: raises `MissingDataError` where the store lacks an array, too."""
+    required = {}
+    for path, values in read_together(store, selections).items():
+        if values is None:
+            raise MissingDataError(f"store {store.url} has no array {path}: run pdstore fill, or make the store again")
+        required[path] = values
+    return required
 
 
 @contextmanager

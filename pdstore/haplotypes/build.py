@@ -1,6 +1,8 @@
 """Reference around a TSS + the alleles of people's haplotypes → the distinct haplotype windows."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -195,10 +197,19 @@ def _spliced(
     if threads == 1 or len(applied) < 2:
         write(slice(None))
         return windows
-    bounds = np.linspace(0, len(applied), threads + 1).astype(int)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(write, [slice(*pair) for pair in pairwise(bounds.tolist())]))
+    bounds = np.linspace(0, len(applied), threads + 1).astype(int).tolist()
+    *parts, own_part = [slice(*pair) for pair in pairwise(bounds)]
+    others = [_threads(os.getpid(), threads - 1).submit(write, part) for part in parts]
+    write(own_part)
+    for other in others:
+        other.result()
     return windows
+
+
+@cache
+def _threads(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads that are kept, since starting them takes longer than a batch; a forked process needs its own."""
+    return ThreadPoolExecutor(threads)
 
 
 def _sum_over(applied: NDArray[np.bool_], values: NDArray[np.int64]) -> NDArray[np.int64]:

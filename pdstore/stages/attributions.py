@@ -10,6 +10,7 @@ from pdstore.analysis.readout import read_out
 from pdstore.haplotypes.build import haplotype_windows
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
+from pdstore.schema import filled_array
 from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_variant_sizes
 from pdstore.stages.model_group import check_model, is_created, model_attributes, require_same_model
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
@@ -29,7 +30,7 @@ class Attributions:
 
     @property
     def _mark(self) -> str:
-        return f"{self.group}/alternate_tracks"
+        return filled_array(self.group)
 
     def prepare(self, store: Store) -> None:
         check_model(store, self.model)

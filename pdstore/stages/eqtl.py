@@ -9,6 +9,7 @@ import numpy as np
 from pdstore.analysis.eqtl import eqtl_slopes
 from pdstore.haplotypes.build import alternate_dosage
 from pdstore.haplotypes.window import WindowSpec
+from pdstore.schema import filled_array
 from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.store import Store
@@ -27,7 +28,7 @@ class Eqtl:
 
     @property
     def _mark(self) -> str:
-        return f"{self.group}/p_value"
+        return filled_array(self.group)
 
     def prepare(self, store: Store) -> None:
         attributes = {"window": self.window.name, "pdstore_version": version("pdstore")}

@@ -1,6 +1,8 @@
 """One gene's window in a store: the reference around it, the alleles in its reach, and who carries them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +11,23 @@ from pdstore.errors import MissingDataError
 from pdstore.haplotypes.alleles import Stretch, StretchAlleles, stretch_alleles
 from pdstore.haplotypes.build import carried_alleles
 from pdstore.haplotypes.onehot import complement
-from pdstore.haplotypes.overlaps import Footprints
+from pdstore.haplotypes.overlaps import Footprints, Reach, Reaches
 from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.sources.variants import APPLIED_KINDS, DELETION, INSERTION
-from pdstore.store import Store
+from pdstore.store import Store, read_required
+
+# Of variants/: what placing, applying and overlaps take.
+_VARIANTS = (
+    "position",
+    "ref",
+    "alt",
+    "kind",
+    "carriers",
+    "genotype_record",
+    "allele_index",
+    "record_position",
+    "record_length",
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,10 @@ class GeneWindow:
         Rows of variants/ that may lie in a haplotype's window: the columns of every array per variant of the gene.
     kind : ndarray of int8, shape (window_variants,)
         Kind of each row.
+    record : ndarray of int64, shape (window_variants,)
+        Row of genotypes/ that it comes from.
+    allele_index : ndarray of int8, shape (window_variants,)
+        Which alternate allele of the record it is, from 1.
     is_inside : ndarray of bool, shape (window_variants,)
         Whether the row changes a base of the window itself, rather than of the reference that may slide into it.
     columns : ndarray of int64, shape (alleles,)
@@ -44,6 +63,8 @@ class GeneWindow:
     gene: int
     rows: slice
     kind: NDArray[np.int8]
+    record: NDArray[np.int64]
+    allele_index: NDArray[np.int8]
     is_inside: NDArray[np.bool_]
     columns: NDArray[np.int64]
     position: NDArray[np.int32]
@@ -90,38 +111,87 @@ def window_path(window: WindowSpec) -> str:
     return f"windows/{window.name}"
 
 
-def read_gene_window(store: Store, window: WindowSpec, gene: int) -> GeneWindow:
-    """Read the reference around a gene, and what the alleles in its reach change."""
-    path = window_path(window)
-    start = int(store.read(f"{path}/window_start", gene))
-    before, after = (int(store.read(f"{path}/reach_{side}", gene)) for side in ("before", "after"))
-    first = int(store.read(f"{path}/variant_start", gene))
-    rows = slice(first, first + int(store.read(f"{path}/variant_count", gene)))
-    kind, position = store.read("variants/kind", rows), store.read("variants/position", rows)
+def window_starts(store: Store, window: WindowSpec) -> NDArray[np.int64]:
+    """First base of every gene's window, 0-based: int64, shape (genes,)."""
+    tss, strands = store.read("genes/gene_tss"), store.read("genes/gene_strand")
+    return np.array(
+        [window.start(int(site), str(strand)) for site, strand in zip(tss, strands, strict=True)], dtype=np.int64
+    )
+
+
+def reaches(store: Store, window: WindowSpec, genes: Sequence[int]) -> list[Reach]:
+    """What the windows of genes reach: rows of variants/, and bases of the contig, 0-based."""
+    index_of = {name: index for index, name in enumerate(store.read("variants/contig_id").tolist())}
+    bounds = np.searchsorted(store.read("variants/contig"), np.arange(len(index_of) + 1)).tolist()
+    contigs, tss = store.read("genes/gene_contig"), store.read("genes/gene_tss")
+    starts = window_starts(store, window)
+    found: dict[int, Reach] = {}
+    for name in dict.fromkeys(contigs[gene] for gene in genes):
+        rows = slice(bounds[index_of[name]], bounds[index_of[name] + 1])
+        on_contig = _reaches_on_contig(store, window.variants, rows)
+        for gene in [gene for gene in genes if contigs[gene] == name]:
+            start = int(starts[gene])
+            reach = on_contig.of(start, start + window.length, int(tss[gene]) - 1)
+            found[gene] = reach._replace(
+                alleles=slice(rows.start + reach.alleles.start, rows.start + reach.alleles.stop)
+            )
+    return [found[gene] for gene in genes]
+
+
+def filled_reach(store: Store, window: WindowSpec, gene: int) -> Reach:
+    """What the window of a gene reaches, as its group in windows/ has it."""
+    names = ("window_start", "reach_before", "reach_after", "variant_start", "variant_count")
+    found = read_required(store, {f"{window_path(window)}/{name}": gene for name in names})
+    start, before, after, first, count = (int(value) for value in found.values())
+    return Reach(slice(first, first + count), start - before, start + window.length + after)
+
+
+def read_gene_window(store: Store, window: WindowSpec, gene: int, reach: Reach | None = None) -> GeneWindow:
+    """Read the reference around a gene, and what the alleles in its reach change.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    window : WindowSpec
+        Which window of the gene.
+    gene : int
+        Row of genes/.
+    reach : Reach, optional
+        One of `reaches`; that of the filled windows where not given.
+    """
+    if reach is None:
+        reach = filled_reach(store, window, gene)
+    stretch = _read_stretch(store, window, gene, reach)
+    of = _read_variants(store, reach.alleles, _VARIANTS)
+    kind, position = of["kind"], of["position"]
     columns = np.flatnonzero(np.isin(kind, APPLIED_KINDS[window.variants]))
-    ref, alt = (store.read(f"variants/{name}", rows)[columns].astype(object) for name in ("ref", "alt"))
-    stretch = _read_stretch(store, window, gene, start - before, window.length + before + after)
-    footprints = read_footprints(store, window.variants, rows)
-    alleles = stretch_alleles(stretch, position[columns], ref, alt, footprints.anchored[columns])
-    is_inside = (position > start) & (position <= start + window.length)
-    is_inside[columns] = _inside(alleles, before if not stretch.reverses else after, window.length)
+    footprints = _footprints(window.variants, of).of(columns)
+    ref, alt = (of[name][columns].astype(object) for name in ("ref", "alt"))
+    alleles = stretch_alleles(stretch, position[columns], ref, alt, footprints.anchored)
+    before = stretch.tss - window.tss_offset
+    # 1-based first position of the window.
+    first = reach.end - before - window.length + 1 if stretch.reverses else reach.start + before + 1
+    is_inside = (position >= first) & (position < first + window.length)
+    is_inside[columns] = _inside(alleles, before, window.length)
     return GeneWindow(
         gene=gene,
-        rows=rows,
+        rows=reach.alleles,
         kind=kind,
+        record=of["genotype_record"],
+        allele_index=of["allele_index"],
         is_inside=is_inside,
         columns=columns,
         position=position,
         stretch=stretch,
         alleles=alleles,
-        footprints=footprints.of(columns),
+        footprints=footprints,
     )
 
 
 def read_calls(store: Store, window: GeneWindow) -> WindowCalls:
     """Who carries the alleles of a window."""
-    record = store.read("variants/genotype_record", window.rows)
-    allele_index = store.read("variants/allele_index", window.rows)
+    record, columns = window.record, window.columns
     people, ploidy = store.array("genotypes/call_genotype").shape[1:]
     if not len(record):
         return WindowCalls(np.zeros((0, people, ploidy), bool), np.zeros((people, ploidy), bool), 0, 0)
@@ -131,35 +201,11 @@ def read_calls(store: Store, window: GeneWindow) -> WindowCalls:
     absent: NDArray[np.bool_] = (calls == -2).all(axis=0)
     scored = calls[np.unique(record[window.scored_columns]) - first]
     return WindowCalls(
-        carried=carried_alleles(calls, record[window.columns] - first, allele_index[window.columns]),
+        carried=carried_alleles(calls, record[columns] - first, window.allele_index[columns]),
         absent=absent,
         missing_calls=int((scored == -1).sum()),
         lone_calls=int(((scored == -2) & ~absent).sum()),
     )
-
-
-def read_footprints(store: Store, variants: Variants, rows: slice) -> Footprints:
-    """The bases that rows of variants/ lay claim to, 0-based: an SNV its base, with all variants its whole record."""
-    position = store.read("variants/position", rows).astype(np.int64) - 1
-    record = store.read("variants/genotype_record", rows)
-    nothing = np.zeros(len(position), dtype=bool)
-    if variants == "snv":
-        return Footprints(position, position, record, nothing, nothing)
-    kind = store.read("variants/kind", rows)
-    applied = np.isin(kind, APPLIED_KINDS[variants])
-    first = np.where(applied, store.read("variants/record_position", rows).astype(np.int64) - 1, position)
-    last = np.where(applied, first + store.read("variants/record_length", rows) - 1, position)
-    lengthens = _gained(store, rows) > 0
-    return Footprints(first, last, record, np.isin(kind, (INSERTION, DELETION)), lengthens & applied)
-
-
-def lost_bases(store: Store, variants: Variants, rows: slice) -> NDArray[np.int64]:
-    """Bases that a haplotype of the store's people may lose by each row of variants/: int64, shape (rows,)."""
-    if variants == "snv":
-        return np.zeros(rows.stop - rows.start, dtype=np.int64)
-    applied = np.isin(store.read("variants/kind", rows), APPLIED_KINDS[variants])
-    carried = store.read("variants/carriers", rows) > 0
-    return np.where(applied & carried, np.maximum(-_gained(store, rows), 0), 0)
 
 
 def read_reference_window(store: Store, window: WindowSpec, gene: int) -> NDArray[np.bool_]:
@@ -208,12 +254,14 @@ def window_variant_sizes(store: Store, window: WindowSpec) -> dict[str, int]:
     return {"genes": len(count), "window_variants": max(1, int(count.max()))}
 
 
-def _read_stretch(store: Store, window: WindowSpec, gene: int, start: int, length: int) -> Stretch:
-    letters = reference_letters(store, str(store.read("genes/gene_contig", gene)), start, length)
-    tss = int(store.read("genes/gene_tss", gene)) - 1 - start
-    if window.reverses(str(store.read("genes/gene_strand", gene))):
-        return Stretch(complement(letters)[::-1].copy(), start, length - 1 - tss, reverses=True)
-    return Stretch(letters, start, tss, reverses=False)
+def _read_stretch(store: Store, window: WindowSpec, gene: int, reach: Reach) -> Stretch:
+    found = read_required(store, {f"genes/gene_{name}": gene for name in ("contig", "tss", "strand")})
+    contig, tss, strand = found.values()
+    letters = reference_letters(store, str(contig), reach.start, reach.end - reach.start)
+    offset = int(tss) - 1 - reach.start
+    if window.reverses(str(strand)):
+        return Stretch(complement(letters)[::-1].copy(), reach.start, len(letters) - 1 - offset, reverses=True)
+    return Stretch(letters, reach.start, offset, reverses=False)
 
 
 def _inside(alleles: StretchAlleles, before: int, length: int) -> NDArray[np.bool_]:
@@ -228,7 +276,35 @@ def _inside(alleles: StretchAlleles, before: int, length: int) -> NDArray[np.boo
     return inside
 
 
-def _gained(store: Store, rows: slice) -> NDArray[np.int64]:
-    """Bases that each row of variants/ adds; as long as its letters, whatever they are."""
-    ref, alt = (np.fromiter(map(len, store.read(f"variants/{name}", rows)), dtype=np.int64) for name in ("ref", "alt"))
+def _read_variants(store: Store, rows: slice, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Rows of some arrays of variants/, by name."""
+    found = read_required(store, {f"variants/{name}": rows for name in names})
+    return {path.removeprefix("variants/"): values for path, values in found.items()}
+
+
+def _footprints(variants: Variants, of: Mapping[str, NDArray[Any]]) -> Footprints:
+    """The bases that rows of variants/ lay claim to, 0-based: an SNV its base; with all variants, the whole record."""
+    position, record = of["position"].astype(np.int64) - 1, of["genotype_record"]
+    if variants == "snv":
+        nothing = np.zeros(len(position), dtype=bool)
+        return Footprints(position, position, record, nothing, nothing)
+    applied = np.isin(of["kind"], APPLIED_KINDS[variants])
+    first = np.where(applied, of["record_position"].astype(np.int64) - 1, position)
+    last = np.where(applied, first + of["record_length"] - 1, position)
+    return Footprints(first, last, record, np.isin(of["kind"], (INSERTION, DELETION)), applied & (_gained(of) > 0))
+
+
+def _reaches_on_contig(store: Store, variants: Variants, rows: slice) -> Reaches:
+    """Reaches among the rows of variants/ of one contig."""
+    if variants == "snv":
+        of = _read_variants(store, rows, ("position", "genotype_record"))
+        return Reaches(_footprints(variants, of), np.zeros(len(of["position"]), dtype=np.int64))
+    of = _read_variants(store, rows, _VARIANTS)
+    loses = np.isin(of["kind"], APPLIED_KINDS[variants]) & (of["carriers"] > 0)
+    return Reaches(_footprints(variants, of), np.where(loses, np.maximum(-_gained(of), 0), 0))
+
+
+def _gained(of: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Bases that each allele adds: of those that are spelt out."""
+    ref, alt = (np.fromiter(map(len, of[name]), dtype=np.int64) for name in ("ref", "alt"))
     return alt - ref

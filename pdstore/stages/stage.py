@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from pdstore.store import Store
+from pdstore.store import Store, genes_written
 
 Block = tuple[int, ...]
 """A unit of work and of resume: leading chunk coordinates of the array that marks it done."""
@@ -65,11 +65,6 @@ class Stage(Protocol):
 def gene_label(store: Store, gene: int) -> str:
     """A gene as errors name it."""
     return f"{store.read('genes/gene_name', gene)} ({store.read('genes/gene_id', gene)})"
-
-
-def genes_written(store: Store, mark: str) -> set[int]:
-    """Genes whose block is done, of a stage whose block is a gene: the first chunk of each in `mark`."""
-    return {chunk[0] for chunk in store.chunks_written(mark) if not any(chunk[1:])}
 
 
 def pending_genes(store: Store, mark: str, genes: Sequence[int]) -> Pending:

@@ -17,10 +17,11 @@ from pdstore.analysis.support import fraction_supported, support
 from pdstore.errors import MissingDataError
 from pdstore.haplotypes.build import alternate_dosage
 from pdstore.models.registry import ModelReference
+from pdstore.schema import filled_array
 from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
 from pdstore.stages.model_group import filled_weights
-from pdstore.stages.stage import Block, Pending, gene_label, genes_written, pending_genes
-from pdstore.store import Store
+from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.store import Store, genes_written
 
 SEED = 0
 NULL_DRAWS = 50
@@ -64,7 +65,7 @@ class Statistics:
 
     @property
     def _mark(self) -> str:
-        return f"{self.group}/gene_values"
+        return filled_array(self.group)
 
     def prepare(self, store: Store) -> None:
         sizes = window_variant_sizes(store, self.model.window) | {"statistics": len(GENE_STATISTICS)}
@@ -86,9 +87,8 @@ class Statistics:
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
         pending = pending_genes(store, self._mark, genes)
         model, window = self.model.name, self.model.window.name
-        inputs = (f"predictions/{model}/expression", f"attributions/{model}/alternate_tracks", f"eqtl/{window}/p_value")
-        for path in inputs:
-            missing = {gene for (gene,) in pending.todo} - genes_written(store, path)
+        for path in (f"predictions/{model}", f"attributions/{model}", f"eqtl/{window}"):
+            missing = {gene for (gene,) in pending.todo} - genes_written(store, filled_array(path))
             if missing:
                 stage = path.split("/")[0]
                 raise MissingDataError(

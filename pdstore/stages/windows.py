@@ -10,20 +10,21 @@ from numpy.typing import NDArray
 
 from pdstore.haplotypes.build import distinct_haplotypes, haplotype_windows
 from pdstore.haplotypes.onehot import one_hot
-from pdstore.haplotypes.overlaps import Reach, Reaches, first_wins
+from pdstore.haplotypes.overlaps import first_wins
 from pdstore.haplotypes.window import Variants, WindowSpec
+from pdstore.schema import filled_array
 from pdstore.sources.variants import APPLIED_KINDS, KINDS
 from pdstore.stages.gene_window import (
     GeneWindow,
     WindowCalls,
-    lost_bases,
+    reaches,
     read_calls,
-    read_footprints,
     read_gene_window,
     window_path,
+    window_starts,
 )
-from pdstore.stages.stage import Block, Pending, gene_label, genes_written, pending_genes
-from pdstore.store import Store
+from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.store import Store, genes_written
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Windows:
 
     @property
     def _mark(self) -> str:
-        return f"{self.group}/haplotype_onehot"
+        return filled_array(self.group)
 
     def prepare(self, store: Store) -> None:
         people, ploidy = store.array("genotypes/call_genotype").shape[1:]
@@ -68,12 +69,12 @@ class Windows:
     def _place_windows(self, store: Store) -> None:
         """Where each gene's window and its variants begin: known before anything is filled."""
         starts = window_starts(store, self.window)
-        found = reaches(store, self.window, starts)
+        found = reaches(store, self.window, range(len(starts)))
         for name, values in {
             "count_name": np.array(count_names(self.window.variants), dtype=object),
             "window_start": starts,
-            "reach_before": starts - [reach.start for reach in found],
-            "reach_after": np.array([reach.end for reach in found]) - starts - self.window.length,
+            "reach_before": [start - reach.start for start, reach in zip(starts, found, strict=True)],
+            "reach_after": [reach.end - start - self.window.length for start, reach in zip(starts, found, strict=True)],
             "variant_start": [reach.alleles.start for reach in found],
             "variant_count": [reach.alleles.stop - reach.alleles.start for reach in found],
         }.items():
@@ -167,14 +168,6 @@ def gene_counts(window: GeneWindow, calls: WindowCalls, applied: NDArray[np.bool
     )
 
 
-def window_starts(store: Store, window: WindowSpec) -> NDArray[np.int64]:
-    """First base of every gene's window, 0-based: int64, shape (genes,)."""
-    tss, strands = store.read("genes/gene_tss"), store.read("genes/gene_strand")
-    return np.array(
-        [window.start(int(site), str(strand)) for site, strand in zip(tss, strands, strict=True)], dtype=np.int64
-    )
-
-
 def windows_outside_contig(store: Store, window: WindowSpec) -> int:
     """Number of genes whose window leaves the contig; the bases beyond are N."""
     length_of = dict(
@@ -183,20 +176,3 @@ def windows_outside_contig(store: Store, window: WindowSpec) -> int:
     ends = np.array([length_of[contig] for contig in store.read("genes/gene_contig").tolist()])
     starts = window_starts(store, window)
     return int(((starts < 0) | (starts + window.length > ends)).sum())
-
-
-def reaches(store: Store, window: WindowSpec, starts: NDArray[np.int64]) -> list[Reach]:
-    """What each gene's window reaches: rows of variants/, and bases of its contig, 0-based."""
-    index_of = {name: index for index, name in enumerate(store.read("variants/contig_id").tolist())}
-    bounds = np.searchsorted(store.read("variants/contig"), np.arange(len(index_of) + 1)).tolist()
-    contigs, tss = store.read("genes/gene_contig").tolist(), store.read("genes/gene_tss")
-    found: list[Reach] = [Reach(slice(0, 0), 0, 0)] * len(contigs)
-    for name in dict.fromkeys(contigs):
-        rows = slice(bounds[index_of[name]], bounds[index_of[name] + 1])
-        on_contig = Reaches(read_footprints(store, window.variants, rows), lost_bases(store, window.variants, rows))
-        for gene in [gene for gene, contig in enumerate(contigs) if contig == name]:
-            start = int(starts[gene])
-            reach = on_contig.of(start, start + window.length, int(tss[gene]) - 1)
-            alleles = slice(rows.start + reach.alleles.start, rows.start + reach.alleles.stop)
-            found[gene] = reach._replace(alleles=alleles)
-    return found

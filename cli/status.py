@@ -1,0 +1,106 @@
+"""pdstore status: what is filled, missing, stale; and what was counted."""
+
+import csv
+import json
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from .output import DEFAULT_STORE, Format, StoreOption, plain
+
+_COLOURS = {"filled": "green", "partly filled": "yellow", "empty": "yellow", "stale": "red"}
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def command(
+    store: StoreOption = DEFAULT_STORE,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.table,
+) -> None:
+    """Show what a store holds, what is filled, missing or stale, sizes on disk, and all that was counted: what init
+    left out, and which variants windows applied, skipped and resolved.
+
+    Example:
+    pdstore status -s cohort.zarr
+    """
+    from pdstore.status import store_status
+    from pdstore.store import open_store
+
+    status = store_status(open_store(store))
+    if format is Format.json:
+        json.dump(status, sys.stdout, indent=2, allow_nan=False)
+        sys.stdout.write("\n")
+    elif format is Format.csv:
+        _print_csv(status)
+    else:
+        _print(status)
+
+
+def _print(status: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True, width=1_000, markup=False, emoji=False)
+    build = f"  {status['genome_build']}" if status["genome_build"] else ""
+    console.print(
+        Text.assemble(
+            (plain(status["store"]), "bold"),
+            plain(
+                f"{build}  {status['people']:,} people  {status['genes']:,} genes  {status['variants']:,} variants  "
+                f"{_size(status['bytes'])}"
+            ),
+        )
+    )
+    sources = status["sources"] or {}
+    for title, counted in (("taken", sources.get("taken")), ("left out", sources.get("left_out"))):
+        if counted:
+            console.print(title)
+            _print_counts(console, counted)
+    for remark in sources.get("notes") or []:
+        console.print(plain(f"  {remark}"))
+    if not status["groups"]:
+        console.print("nothing is filled: run pdstore fill")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("group")
+    for column in ("genes filled", "size"):
+        table.add_column(column, justify="right")
+    table.add_column("state")
+    for group in status["groups"]:
+        state = Text(group["state"], _COLOURS[group["state"]])
+        if group["reason"]:
+            state.append(plain(f": {group['reason']}"))
+        table.add_row(plain(group["group"]), f"{group['filled']:,} of {group['genes']:,}", _size(group["bytes"]), state)
+    console.print(table)
+    for group in status["groups"]:
+        if group["counts"]:
+            console.print(plain(f"{group['group']}, over its filled genes (a variant counts in each gene's window)"))
+            _print_counts(console, group["counts"])
+
+
+def _print_counts(console: Any, counts: Mapping[str, int]) -> None:
+    for what, count in counts.items():
+        console.print(plain(f"{count:>11,}  {what}"))
+
+
+def _print_csv(status: Mapping[str, Any]) -> None:
+    """One row a number: group, what, count."""
+    rows = [("store", name, status[name]) for name in ("people", "genes", "variants", "bytes")]
+    sources = status["sources"] or {}
+    rows += [(part, what, count) for part in ("taken", "left_out") for what, count in sources.get(part, {}).items()]
+    for group in status["groups"]:
+        rows += [(group["group"], name, group[name]) for name in ("state", "filled", "genes", "bytes")]
+        rows += [(group["group"], what, count) for what, count in (group["counts"] or {}).items()]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("group", "what", "value"))
+    writer.writerows(rows)
+
+
+def _size(size: float) -> str:
+    for unit in _UNITS:
+        if size < 1000 or unit == _UNITS[-1]:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError("the last unit takes every size")

@@ -1,0 +1,115 @@
+"""People's haplotypes of one gene, built from a store's genotypes and reference: nothing need be filled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdstore.errors import UsageError
+from pdstore.haplotypes.build import ReferenceMap, haplotype_letters, haplotype_windows, reference_map
+from pdstore.haplotypes.overlaps import Reach, first_wins
+from pdstore.haplotypes.window import WindowSpec
+from pdstore.query import find_gene
+from pdstore.stages.gene_window import GeneWindow, reaches, read_calls, read_gene_window
+from pdstore.store import Store
+
+
+@dataclass(frozen=True)
+class GeneHaplotypes:
+    """Haplotypes of people around one gene: made by `gene_haplotypes`.
+
+    Attributes
+    ----------
+    spec : WindowSpec
+        Which window of the gene.
+    window : GeneWindow
+        The reference around the gene, and the alleles in its reach.
+    person, haplotype : ndarray of int64, shape (haplotypes,)
+        Whose it is: column of the people, in the order of genotypes/sample_id; and which of theirs, from 0.
+    applied : ndarray of bool, shape (haplotypes, alleles)
+        Which alleles each haplotype has, after overlaps are resolved.
+    """
+
+    spec: WindowSpec
+    window: GeneWindow
+    person: NDArray[np.int64]
+    haplotype: NDArray[np.int64]
+    applied: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.person)
+
+    def onehot(self, rows: slice | NDArray[np.int64] = slice(None), threads: int = 1) -> NDArray[np.bool_]:
+        """One-hot windows of some of the haplotypes: bool, shape (rows, positions, 4), in the order A, C, G, T."""
+        return haplotype_windows(self.spec, self.window.stretch, self.window.alleles, self.applied[rows], threads)
+
+    def letters(self, rows: slice | NDArray[np.int64] = slice(None), threads: int = 1) -> NDArray[np.uint8]:
+        """Windows of some of the haplotypes as ASCII letters: uint8, shape (rows, positions)."""
+        return haplotype_letters(self.spec, self.window.stretch, self.window.alleles, self.applied[rows], threads)
+
+    def reference_map(self, rows: slice | NDArray[np.int64] = slice(None)) -> ReferenceMap:
+        """Where on the reference each base of some of the windows lies."""
+        return reference_map(self.spec, self.window.stretch, self.window.alleles, self.applied[rows])
+
+
+def gene_haplotypes(
+    store: Store,
+    gene: str,
+    window: WindowSpec,
+    people: Sequence[int] | None = None,
+) -> GeneHaplotypes:
+    """People's haplotypes around a gene.
+
+    Parameters
+    ----------
+    store : Store
+        A store; its windows need not be filled.
+    gene : str
+        Symbol in any case, or Ensembl id.
+    window : WindowSpec
+        Which window of the gene, with which variants.
+    people : sequence of int, optional
+        Columns of the people, in the order of genotypes/sample_id; all where not given.
+
+    Returns
+    -------
+    GeneHaplotypes
+        Of every person two, or one where calls are haploid.
+
+    Raises
+    ------
+    UnknownGeneError
+        The store has no such gene.
+    UsageError
+        The store has no such person.
+
+    Examples
+    --------
+    >>> found = gene_haplotypes(store, "GSTM3", WindowSpec(196_608, 98_303, "forward", "all"))  # doctest: +SKIP
+    >>> found.reference_map().position[0]  # doctest: +SKIP
+    """
+    row = find_gene(store, gene)
+    (reach,) = reaches(store, window, [row])
+    return read_haplotypes(store, window, row, reach, check_people(store, people))
+
+
+def check_people(store: Store, people: Sequence[int] | None) -> NDArray[np.int64]:
+    """Columns of people as an array, all where none are given; raises `UsageError` where one does not exist."""
+    count = store.array("expression/observed").shape[1]
+    columns = np.arange(count) if people is None else np.asarray(people, dtype=np.int64)
+    for column in columns[(columns < 0) | (columns >= count)]:
+        raise UsageError(f"people are numbered 0 to {count - 1}, but {column} is asked for")
+    return columns
+
+
+def read_haplotypes(
+    store: Store, window: WindowSpec, gene: int, reach: Reach, people: NDArray[np.int64]
+) -> GeneHaplotypes:
+    """`gene_haplotypes` of a row of genes/ whose reach is known."""
+    gene_window = read_gene_window(store, window, gene, reach)
+    calls = read_calls(store, gene_window)
+    applied = first_wins(calls.carried[:, people], gene_window.footprints)
+    which, haplotype = np.nonzero(~calls.absent[people])
+    rows = np.ascontiguousarray(applied[:, which, haplotype].T)
+    return GeneHaplotypes(window, gene_window, people[which], haplotype, rows)

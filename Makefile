@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test benchmark clean
+.PHONY: install demo test benchmark benchmark-haplotypes clean
 
 install: .venv/installed
 
@@ -23,9 +23,18 @@ test: install
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
-benchmark: install
+benchmark: install benchmark-haplotypes
 	$(BIN)/python benchmarks/query_latency.py
-	$(BIN)/python benchmarks/windows_per_second.py
+	$(BIN)/python benchmarks/windows_memory.py
+
+# GenVarLoader pins other versions than pdstore: it gets an environment of its own.
+benchmark-haplotypes: install .venv-genvarloader/installed
+	$(BIN)/python benchmarks/haplotypes.py
+
+.venv-genvarloader/installed:
+	$(PYTHON) -m venv .venv-genvarloader
+	.venv-genvarloader/bin/pip install --quiet genvarloader==0.43.1
+	touch $@
 
 clean:
-	rm -rf .venv pdstore-demo
+	rm -rf .venv .venv-genvarloader pdstore-demo

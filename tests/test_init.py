@@ -309,7 +309,7 @@ def test_the_program_says_what_it_took_and_what_it_left_out(tmp_path: Path, sour
     rows = Counter(" ".join(line.split()) for line in result.stdout.splitlines())
     assert rows["6 people with genotypes and expression"] == 1
     assert rows["8 SNV alleles"] == 1
-    assert rows["1 deletion alleles, kept but not applied to haplotypes"] == 1
+    assert rows["1 deletion alleles, applied to haplotypes with --variants all"] == 1
 
 
 def test_the_program_refuses_in_one_line_without_traceback_and_exits_with_2(tmp_path: Path, sources: Sources, pdstore):

@@ -48,7 +48,7 @@ class Base:
 
 
 class PlainBase(NamedTuple):
-    """A base of a haplotype: its letter, the position that it stands for (0-based), and whether it is inserted there."""
+    """A base of a haplotype: its letter, the 0-based position that it stands for, and whether it is inserted there."""
 
     letter: str
     position: int
@@ -76,6 +76,7 @@ def plain_haplotype(case: Case, haplotype: int, variants: str) -> list[Base]:
     """A haplotype along its contig, a `Base` for each base of the reference."""
     bases = [Base(letter) for letter in case.reference]
     last_base, after_insertion = 0, False
+    substituted: set[int] = set()
     for record in case.records:
         call = record.calls[haplotype]
         alt = record.alts[call - 1] if call > 0 else ""
@@ -84,14 +85,15 @@ def plain_haplotype(case: Case, haplotype: int, variants: str) -> list[Base]:
         position, ref, alt = shortest(record.position, record.ref, alt)
         keeps_first = is_pure_indel(ref, alt) and ref[0] == alt[0]
         if variants == "snv":
-            if len(ref) != 1 or len(alt) != 1:
+            # An SNV claims its base alone, however its record is written.
+            if len(ref) != 1 or len(alt) != 1 or position in substituted:
                 continue
-            claimed, claimed_end = position, position
+            substituted.add(position)
         else:
-            claimed, claimed_end = record.position, record.position + len(record.ref) - 1
-        if claimed < last_base or (claimed == last_base and (not keeps_first or after_insertion)):
-            continue
-        last_base, after_insertion = claimed_end, len(alt) > len(ref)
+            begin = record.position
+            if begin < last_base or (begin == last_base and (not keeps_first or after_insertion)):
+                continue
+            last_base, after_insertion = begin + len(record.ref) - 1, len(alt) > len(ref)
         here = bases[position - 1 : position - 1 + len(ref)]
         for offset, base in enumerate(here):
             if offset > 0 or not keeps_first:

@@ -1,149 +1,44 @@
-"""Haplotype windows, against bcftools consensus and against plain loops."""
-
-import shutil
-import subprocess
-from pathlib import Path
+"""Distinct haplotypes, dosages, and windows of a tiny stretch."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from plain_haplotypes import stretch_of
 
+from pdstore.haplotypes.alleles import Stretch, StretchAlleles, stretch_alleles
 from pdstore.haplotypes.build import (
-    WindowSnvs,
     alternate_dosage,
     carried_alleles,
     distinct_haplotypes,
+    haplotype_letters,
     haplotype_windows,
+    reference_map,
 )
-from pdstore.haplotypes.onehot import one_hot, reverse_complement
+from pdstore.haplotypes.onehot import one_hot
 from pdstore.haplotypes.window import WindowSpec
-from pdstore.stages.windows import Windows
-from pdstore.store import Store, open_store
-
-ENFORMER = WindowSpec(196_608, 98_303, "forward")
-XPRESSO = WindowSpec(10_500, 6_999, "gene")
-PEOPLE = 60
-
-
-@pytest.fixture(scope="module")
-def windows_store(geuvadis: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The real cohort with Enformer's windows of every gene beside Xpresso's."""
-    path = tmp_path_factory.mktemp("windows") / "geuvadis.zarr"
-    shutil.copytree(geuvadis, path)
-    store = open_store(path, "r+")
-    stage = Windows(ENFORMER)
-    stage.prepare(store)
-    for block in stage.pending(store, range(4)).todo:
-        stage.run(store, block)
-    stage.gather(store)
-    return store
-
-
-def consensus(bcftools: str, folder: Path, vcf: Path, reference: str, start: int, sample: str, haplotype: int) -> str:
-    """A person's haplotype as bcftools makes it; `start` is 0-based on contig 20."""
-    fasta = folder / f"{start}-{len(reference)}.fa"
-    if not fasta.exists():
-        fasta.write_text(f">20:{start + 1}-{start + len(reference)}\n{reference}\n")
-    command = [
-        bcftools,
-        "consensus",
-        "-f",
-        str(fasta),
-        "-H",
-        f"{haplotype}pIu",
-        "-s",
-        sample,
-        "-i",
-        'TYPE="snp"',
-        str(vcf),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return "".join(done.stdout.splitlines()[1:])
-
-
-@pytest.mark.parametrize(
-    ("window", "gene", "people"),
-    [
-        (ENFORMER, 1, PEOPLE),
-        (XPRESSO, 1, PEOPLE),
-        (ENFORMER, 2, 5),
-        (ENFORMER, 3, 5),
-        (XPRESSO, 0, 5),
-        (XPRESSO, 2, 5),
-        (XPRESSO, 3, 5),
-    ],
-)
-def test_both_haplotypes_of_real_people_equal_bcftools_consensus(
-    windows_store: Store, bcftools: str, shared_data: Path, tmp_path: Path, window: WindowSpec, gene: int, people: int
-) -> None:
-    vcf = shared_data / "geuvadis_chr20" / "chr20.1000G_EUR502.phased.vcf.gz"
-    fasta = (shared_data / "geuvadis_chr20" / "chr20.fa").read_text().replace("\n", "").removeprefix(">20")
-    path = f"windows/{window.name}"
-    start = int(windows_store.read(f"{path}/window_start", gene))
-    minus = str(windows_store.read("genes/gene_strand", gene)) == "-"
-    sample_ids = windows_store.read("genotypes/sample_id")
-    index = windows_store.read(f"{path}/haplotype_index", gene)
-    count = int(windows_store.read(f"{path}/haplotype_count", gene))
-    stored = windows_store.read(f"{path}/haplotype_onehot", (gene, slice(0, count)))
-    for person in np.linspace(0, len(sample_ids) - 1, people).astype(int):
-        for haplotype in (0, 1):
-            reference = fasta[start : start + window.length]
-            sample = str(sample_ids[person])
-            expected = one_hot(
-                np.frombuffer(
-                    consensus(bcftools, tmp_path, vcf, reference, start, sample, haplotype + 1).encode(), np.uint8
-                )
-            )
-            if minus and window.strand == "gene":
-                expected = reverse_complement(expected)
-            assert np.array_equal(stored[index[person, haplotype]], expected)
-
-
-def test_only_distinct_haplotypes_are_stored(windows_store: Store) -> None:
-    for gene in range(4):
-        path = f"windows/{XPRESSO.name}"
-        count = int(windows_store.read(f"{path}/haplotype_count", gene))
-        stored = windows_store.read(f"{path}/haplotype_onehot", (gene, slice(0, count)))
-        assert len({row.tobytes() for row in stored}) == count
-        assert set(windows_store.read(f"{path}/haplotype_index", gene).ravel()) == set(range(count))
 
 
 @given(hnp.arrays(bool, st.tuples(st.integers(0, 20), st.integers(1, 6), st.just(2))), st.data())
-def test_every_persons_haplotype_is_found_again(carried: np.ndarray, data: st.DataObject) -> None:
-    absent = data.draw(hnp.arrays(bool, carried.shape[1:]))
-    found = distinct_haplotypes(carried, absent)
-    assert len({row.tobytes() for row in found.alleles}) == len(found.alleles)
+def test_every_persons_haplotype_is_found_again(applied: np.ndarray, data: st.DataObject) -> None:
+    absent = data.draw(hnp.arrays(bool, applied.shape[1:]))
+    found = distinct_haplotypes(applied, absent)
+    assert len({row.tobytes() for row in found.applied}) == len(found.applied)
     for person, haplotype in np.ndindex(absent.shape):
         index = found.haplotype_index[person, haplotype]
         if absent[person, haplotype]:
             assert index == -2
         else:
-            assert np.array_equal(found.alleles[index], carried[:, person, haplotype])
+            assert np.array_equal(found.applied[index], applied[:, person, haplotype])
 
 
 @given(hnp.arrays(bool, st.tuples(st.integers(0, 20), st.integers(1, 6), st.just(2))))
-def test_swapping_a_persons_haplotypes_swaps_their_rows(carried: np.ndarray) -> None:
-    absent = np.zeros(carried.shape[1:], dtype=bool)
-    straight, swapped = distinct_haplotypes(carried, absent), distinct_haplotypes(carried[:, :, ::-1], absent)
-    assert np.array_equal(straight.alleles, swapped.alleles)
+def test_swapping_a_persons_haplotypes_swaps_their_rows(applied: np.ndarray) -> None:
+    absent = np.zeros(applied.shape[1:], dtype=bool)
+    straight, swapped = distinct_haplotypes(applied, absent), distinct_haplotypes(applied[:, :, ::-1], absent)
+    assert np.array_equal(straight.applied, swapped.applied)
     assert np.array_equal(straight.haplotype_index, swapped.haplotype_index[:, ::-1])
-
-
-def test_windows_hold_the_reference_but_for_the_carried_alleles() -> None:
-    reference = one_hot(np.frombuffer(b"ACGTN", np.uint8))
-    snvs = WindowSnvs(np.array([0, 3]), np.array([2, 0], dtype=np.int8))
-    built = haplotype_windows(reference, np.array([[0, 0], [1, 0], [1, 1]], dtype=bool), snvs)
-    assert [
-        one_hot(np.frombuffer(text, np.uint8)).tolist() for text in (b"ACGTN", b"GCGTN", b"GCGAN")
-    ] == built.tolist()
-
-
-def test_of_two_alleles_at_one_base_the_first_wins() -> None:
-    snvs = WindowSnvs(np.array([1, 1]), np.array([2, 3], dtype=np.int8))
-    built = haplotype_windows(one_hot(np.frombuffer(b"AAA", np.uint8)), np.array([[True, True]]), snvs)
-    assert built[0].argmax(axis=1).tolist() == [0, 2, 0]
 
 
 def test_missing_and_absent_calls_carry_nothing() -> None:
@@ -151,3 +46,47 @@ def test_missing_and_absent_calls_carry_nothing() -> None:
     carried = carried_alleles(calls, np.array([0, 0]), np.array([1, 2], dtype=np.int8))
     assert carried.astype(int).tolist() == [[[0, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [1, 0]]]
     assert alternate_dosage(carried).tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+WINDOW = WindowSpec(5, 2, "gene", "all")
+
+
+def tiny(reverses: bool = False) -> tuple[Stretch, StretchAlleles]:
+    """AC[GTNAC]GT around a TSS of T, with an SNV at its G, a deletion of its A and an insertion before that."""
+    stretch = stretch_of("ACGTNACGT", 0, 9, 4 if not reverses else 6, reverses)
+    ref, alt = np.array(["G", "N", "NA"], dtype=object), np.array(["A", "NCC", "N"], dtype=object)
+    return stretch, stretch_alleles(stretch, np.array([3, 5, 5]), ref, alt, np.array([False, True, True]))
+
+
+def test_windows_hold_the_reference_but_for_the_applied_alleles() -> None:
+    stretch, alleles = tiny()
+    applied = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 1]], dtype=bool)
+    letters = haplotype_letters(WINDOW, stretch, alleles, applied)
+    assert [row.tobytes() for row in letters] == [b"CGTNA", b"CATNA", b"CGTNC", b"CATNC"]
+    assert np.array_equal(haplotype_windows(WINDOW, stretch, alleles, applied), one_hot(letters))
+    where = reference_map(WINDOW, stretch, alleles, applied)
+    assert where.position.tolist() == [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [1, 2, 3, 4, 4], [1, 2, 3, 4, 6]]
+    assert where.is_inserted.astype(int).tolist() == [[0] * 5, [0] * 5, [0, 0, 0, 0, 1], [0] * 5]
+
+
+def test_a_reversed_stretch_gives_the_reverse_complement() -> None:
+    stretch, alleles = tiny(reverses=True)
+    applied = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 1]], dtype=bool)
+    letters = haplotype_letters(WINDOW, stretch, alleles, applied)
+    # The TSS is A at 6, T on the - strand; where it is deleted, N follows.
+    assert [row.tobytes() for row in letters] == [b"CGTNA", b"CGTNA", b"CGTGG", b"CGNAT"]
+    where = reference_map(WINDOW, stretch, alleles, applied)
+    assert where.position.tolist() == [[7, 6, 5, 4, 3], [7, 6, 5, 4, 3], [7, 6, 5, 4, 4], [7, 6, 4, 3, 2]]
+
+
+def test_a_stretch_that_is_too_short_is_refused() -> None:
+    stretch, alleles = tiny()
+    with pytest.raises(ValueError, match="9 bp is too short for haplotype windows of 7 bp"):
+        haplotype_letters(WindowSpec(7, 1, "gene", "all"), stretch, alleles, np.array([[False, False, True]]))
+
+
+def test_no_haplotype_gives_no_window() -> None:
+    stretch, alleles = tiny()
+    nobody = np.zeros((0, 3), dtype=bool)
+    assert haplotype_windows(WINDOW, stretch, alleles, nobody, threads=2).shape == (0, 5, 4)
+    assert reference_map(WINDOW, stretch, alleles, nobody).position.shape == (0, 5)

@@ -2,29 +2,25 @@
 
 Left out, since bcftools 1.16 reads them in another way or not at all: ``*`` (a letter to it), symbolic alleles other
 than ``<DEL>`` and breakends (refused), ambiguous letters (put in as they are). The FASTA is upper case, since in a
-soft-masked one bcftools writes the reference's base over an SNV that an insertion at the same position follows.
+soft-masked one bcftools writes the reference's base over an SNV that an insertion at the same position follows. Every
+contig has a record: behind contigs without one, bcftools loses the only record of the last contig.
 """
 
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-from builders import GeneRow, Record, bgzip, expression_table, vcf_text, write_cohort, write_fasta, write_genes
-
-from hypothesis import HealthCheck, find, given, settings
+from builders import Record, bgzip, vcf_text, write_fasta
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plain_haplotypes import Case, cases, placed, plain_haplotype, plain_window, spelt
+from plain_haplotypes import Case, cases, placed, plain_haplotype, spelt
 
-from pdstore.haplotypes.onehot import one_hot
 from pdstore.haplotypes.window import WindowSpec
-from pdstore.init import init_store
-from pdstore.stages.windows import Windows
-from pdstore.store import open_store
 
 PEOPLE = ("HGq7001", "HGq7002")
-COHORTS = st.lists(cases(20, 300, haplotypes=2 * len(PEOPLE), others=False), min_size=3, max_size=8)
+CONTIGS = cases(20, 300, haplotypes=2 * len(PEOPLE), others=False).filter(lambda case: bool(case.records))
+COHORTS = st.lists(CONTIGS, min_size=3, max_size=6)
 """Contigs of one VCF: one process of bcftools makes a haplotype of them all."""
 
 

@@ -49,7 +49,9 @@ class Oracle(NamedTuple):
         place = position - self.start
         for gap in self.gaps:
             if gap.reference + gap.reference_length <= position - self.start:
-                place = gap.haplotype + gap.haplotype_length + position - self.start - gap.reference - gap.reference_length
+                place = (
+                    gap.haplotype + gap.haplotype_length + position - self.start - gap.reference - gap.reference_length
+                )
             else:
                 assert position - self.start < gap.reference, "nobody in the cohort lacks a TSS"
         return place
@@ -142,9 +144,7 @@ def oracles(
     keys = [(person, haplotype) for person in people for haplotype in (0, 1)]
     names = store.read("genotypes/sample_id")
     with ThreadPoolExecutor(2) as pool:
-        found = pool.map(
-            lambda key: consensus(bcftools, sources, request.param, str(names[key[0]]), key[1] + 1), keys
-        )
+        found = pool.map(lambda key: consensus(bcftools, sources, request.param, str(names[key[0]]), key[1] + 1), keys)
         return request.param, dict(zip(keys, found, strict=True))
 
 
@@ -179,7 +179,9 @@ def test_both_haplotypes_of_real_people_equal_bcftools_consensus(
     assert compared == 4 * 2 * PEOPLE
 
 
-def test_indels_move_windows_of_real_people(store: Store, oracles: tuple[Variants, dict[tuple[int, int], Oracle]]) -> None:
+def test_indels_move_windows_of_real_people(
+    store: Store, oracles: tuple[Variants, dict[tuple[int, int], Oracle]]
+) -> None:
     variants, haplotypes = oracles
     moved = sum(bool(oracle.gaps) for oracle in haplotypes.values())
     # What the test above compares is worth it: everyone has an indel there, and with SNVs only nobody.

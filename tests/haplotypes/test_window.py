@@ -22,6 +22,17 @@ def test_xpresso_window_is_mirrored_on_the_minus_strand() -> None:
     assert (minus + 1, minus + 10_500) == (20_000 - 3_500, 20_000 + 6_999)
 
 
+def test_windows_of_all_variants_lie_where_those_of_snvs_do_under_another_name() -> None:
+    snv, both = WindowSpec(100, 40, "gene"), WindowSpec(100, 40, "gene", "all")
+    assert (snv.variants, snv.name, both.name) == ("snv", "100bp_tss40_gene_snv", "100bp_tss40_gene_all")
+    assert [snv.start(500, strand) for strand in "+-"] == [both.start(500, strand) for strand in "+-"]
+
+
+def test_only_gene_windows_of_minus_genes_are_reversed() -> None:
+    gene, forward = WindowSpec(10, 5, "gene"), WindowSpec(10, 5, "forward")
+    assert [window.reverses(strand) for window in (gene, forward) for strand in "+-"] == [False, True, False, False]
+
+
 def test_window_may_begin_before_the_contig() -> None:
     assert WindowSpec(100, 50, "forward").start(1, "+") == -50
 
@@ -30,3 +41,8 @@ def test_window_may_begin_before_the_contig() -> None:
 def test_impossible_window_is_refused(length: int, offset: int, strand: str) -> None:
     with pytest.raises(UsageError):
         WindowSpec(length, offset, strand)  # type: ignore[arg-type]
+
+
+def test_variants_of_another_kind_are_refused() -> None:
+    with pytest.raises(UsageError, match="'indel' are neither 'snv' nor 'all'"):
+        WindowSpec(10, 5, "gene", "indel")  # type: ignore[arg-type]

@@ -6,11 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdstore.sources.variants import (
+    AMBIGUOUS,
+    APPLIED_KINDS,
+    BREAKEND,
     COMPLEX,
     DELETION,
     INSERTION,
-    OTHER,
+    KINDS,
+    MNV,
+    OVERLAPPING_DELETION,
     SNV,
+    SYMBOLIC,
     allele_kind,
     alternate_alleles,
     first_out_of_order,
@@ -51,13 +57,26 @@ def test_a_trimmed_allele_makes_the_same_haplotype_and_is_the_shortest(before: s
         ("CAA", "CA", (0, "CA", "C"), DELETION),
         ("G", "GTT", (0, "G", "GTT"), INSERTION),
         ("GTC", "GTTC", (0, "G", "GT"), INSERTION),
-        ("GC", "AT", (0, "GC", "AT"), COMPLEX),
+        ("GC", "AT", (0, "GC", "AT"), MNV),
+        ("GCA", "ACG", (0, "GCA", "ACG"), MNV),  # a base between them may stay
+        ("TGCA", "TATA", (1, "GC", "AT"), MNV),
+        ("GC", "ATT", (0, "GC", "ATT"), COMPLEX),
+        ("TGCA", "TAA", (1, "GC", "A"), COMPLEX),
+        ("A", "TA", (0, "A", "TA"), COMPLEX),  # not anchored as VCF asks
         ("TA", "A", (0, "TA", "A"), COMPLEX),  # not anchored as VCF asks
-        ("A", "A", (0, "A", "A"), OTHER),
-        ("T", "<DEL>", (0, "T", "<DEL>"), OTHER),
-        ("TA", "*", (0, "TA", "*"), OTHER),
-        ("T", "T[2:321681[", (0, "T", "T[2:321681["), OTHER),
-        ("AN", "GN", (0, "AN", "GN"), OTHER),
+        ("A", "A", (0, "A", "A"), AMBIGUOUS),
+        ("T", "<DEL>", (0, "T", "<DEL>"), SYMBOLIC),
+        ("T", "<INS:ME:ALU>", (0, "T", "<INS:ME:ALU>"), SYMBOLIC),
+        ("T", "<*>", (0, "T", "<*>"), SYMBOLIC),
+        ("TA", "*", (0, "TA", "*"), OVERLAPPING_DELETION),
+        ("T", "T[2:321681[", (0, "T", "T[2:321681["), BREAKEND),
+        ("T", "]2:321681]T", (0, "T", "]2:321681]T"), BREAKEND),
+        ("T", "T[<ctg1>:7[", (0, "T", "T[<ctg1>:7["), BREAKEND),
+        ("T", ".TC", (0, "T", ".TC"), BREAKEND),
+        ("T", "TC.", (0, "T", "TC."), BREAKEND),
+        ("AN", "GN", (0, "AN", "GN"), AMBIGUOUS),
+        ("A", "R", (0, "A", "R"), AMBIGUOUS),
+        ("N", "A", (0, "N", "A"), AMBIGUOUS),
     ],
 )
 def test_alleles_are_trimmed_from_the_end_first_and_named_for_what_they_are(ref: str, alt: str, result, kind: int):
@@ -73,7 +92,32 @@ def test_every_alternate_allele_has_a_row_with_its_own_position():
     assert alleles.position.tolist() == [50, 50, 81, 350, 351]
     assert alleles.ref.tolist() == ["C", "C", "T", "GC", "C"]
     assert alleles.alt.tolist() == ["T", "A", "C", "AT", "G"]
-    assert alleles.kind.tolist() == [SNV, SNV, SNV, COMPLEX, SNV]
+    assert alleles.kind.tolist() == [SNV, SNV, SNV, MNV, SNV]
+    assert alleles.record_position.tolist() == [50, 50, 80, 350, 350]
+    assert alleles.record_length.tolist() == [1, 1, 3, 2, 2]
+
+
+def test_alleles_are_upper_case():
+    alleles = alternate_alleles(np.array([7], dtype=np.int32), np.array([["at", "aG", "a"]], dtype=object))
+    assert alleles.ref.tolist() == ["T", "AT"]
+    assert alleles.alt.tolist() == ["G", "A"]
+    assert alleles.kind.tolist() == [SNV, DELETION]
+
+
+def test_no_records_have_no_alleles():
+    alleles = alternate_alleles(np.empty(0, dtype=np.int32), np.empty((0, 2), dtype=object))
+    assert [len(column) for column in alleles] == [0] * len(alleles)
+
+
+def test_every_kind_has_a_name_and_those_that_are_spelt_out_are_applied():
+    assert [KINDS[kind] for kind in APPLIED_KINDS["snv"]] == ["SNV"]
+    assert [KINDS[kind] for kind in APPLIED_KINDS["all"]] == ["SNV", "insertion", "deletion", "MNV", "complex"]
+    assert [KINDS[kind] for kind in (SYMBOLIC, BREAKEND, OVERLAPPING_DELETION, AMBIGUOUS)] == [
+        "symbolic",
+        "breakend",
+        "overlapping deletion (*)",
+        "ambiguous",
+    ]
 
 
 @pytest.mark.parametrize(

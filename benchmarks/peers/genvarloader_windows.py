@@ -1,0 +1,53 @@
+"""GenVarLoader's side of benchmarks/haplotypes.py; runs in an environment of its own.
+
+    .venv-genvarloader/bin/python benchmarks/peers/genvarloader_windows.py write FOLDER VCF BED
+    .venv-genvarloader/bin/python benchmarks/peers/genvarloader_windows.py measure FOLDER FASTA LENGTH BATCH
+
+prints one JSON object: haplotypes a second, as bytes and one-hot.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import genoray
+import genvarloader
+import numpy as np
+import polars as pl
+import seqpro
+
+
+def write(folder: str, vcf: str, bed: str) -> None:
+    regions = pl.read_csv(bed, separator="\t", schema_overrides={"chrom": pl.Utf8})
+    genvarloader.write(folder, regions, variants=genoray.VCF(vcf), overwrite=True)
+    size = sum(path.stat().st_size for path in Path(folder, "genotypes").rglob("*") if path.is_file())
+    print(json.dumps({"bytes": size}))
+
+
+def measure(folder: str, fasta: str, length: str, batch: str) -> None:
+    dataset = genvarloader.Dataset.open(folder, reference=fasta, deterministic=True, rc_neg=False)
+    dataset = dataset.with_len(int(length)).with_seqs("haplotypes")
+    genes, people = dataset.shape
+    rates = {}
+    for name, encode in (("letters", np.asarray), ("onehot", seqpro.DNA.ohe)):
+        rng = np.random.default_rng(0)
+        # A person has two haplotypes.
+        persons = max(1, int(batch) // 2)
+        encode(dataset[0, rng.permutation(people)[:persons]])
+        seconds, haplotypes = 0.0, 0
+        for gene in range(genes):
+            order = rng.permutation(people)
+            began = time.perf_counter()
+            for first in range(0, people, persons):
+                encode(dataset[gene, order[first : first + persons]])
+                haplotypes += 2 * len(order[first : first + persons])
+                if name == "onehot" and time.perf_counter() - began > 1:
+                    break
+            seconds += time.perf_counter() - began
+        rates[name] = haplotypes / seconds
+    print(json.dumps(rates))
+
+
+if __name__ == "__main__":
+    {"write": write, "measure": measure}[sys.argv[1]](*sys.argv[2:])

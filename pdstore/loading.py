@@ -125,27 +125,28 @@ class HaplotypeBatches(IterableDataset[HaplotypeBatch]):
         if worker is not None:
             genes = genes[worker.id :: worker.num_workers]
         for start in range(0, len(genes), self._genes_at_once):
-            held = [
-                read_haplotypes(self._store, self._window, gene, self._reaches[gene], self._people)
-                for gene in genes[start : start + self._genes_at_once]
-            ]
+            held = [self._read(gene) for gene in genes[start : start + self._genes_at_once]]
             # Which of the held genes, and which haplotype of it.
-            place = np.array([(slot, row) for slot, of in enumerate(held) for row in range(len(of))])
+            place = np.array([(slot, row) for slot, (of, _) in enumerate(held) for row in range(len(of))])
             if self._shuffle:
                 rng.shuffle(place)
             for first in range(0, len(place), self._batch_size):
                 yield self._batch(held, place[first : first + self._batch_size])
 
-    def _batch(self, held: Sequence[GeneHaplotypes], place: NDArray[np.int64]) -> HaplotypeBatch:
+    def _read(self, gene: int) -> "_Held":
+        haplotypes = read_haplotypes(self._store, self._window, gene, self._reaches[gene], self._people)
+        return _Held(haplotypes, self._store.read("expression/observed", gene))
+
+    def _batch(self, held: "Sequence[_Held]", place: NDArray[np.int64]) -> HaplotypeBatch:
         windows = np.empty((len(place), self._window.length, 4), dtype=bool)
         person, haplotype, gene = (np.empty(len(place), dtype=np.int64) for _ in range(3))
         observed = np.empty(len(place), dtype=np.float32)
         for slot in np.unique(place[:, 0]):
-            of, rows = held[slot], place[:, 0] == slot
+            (of, measured), rows = held[slot], place[:, 0] == slot
             chosen = place[rows, 1]
             windows[rows] = of.onehot(chosen)
             gene[rows], person[rows], haplotype[rows] = of.window.gene, of.person[chosen], of.haplotype[chosen]
-            observed[rows] = self._store.read("expression/observed", of.window.gene)[of.person[chosen]]
+            observed[rows] = measured[of.person[chosen]]
         onehot = torch.from_numpy(windows)
         if self._layout == "channels_first":
             onehot = onehot.permute(0, 2, 1)
@@ -153,3 +154,10 @@ class HaplotypeBatches(IterableDataset[HaplotypeBatch]):
             onehot.to(torch.float32, memory_format=torch.contiguous_format),
             *map(torch.from_numpy, (gene, person, haplotype, observed)),
         )
+
+
+class _Held(NamedTuple):
+    """A gene whose haplotypes are in memory, and its measured expression in all people."""
+
+    haplotypes: GeneHaplotypes
+    observed: NDArray[np.float32]

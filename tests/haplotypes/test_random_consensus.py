@@ -52,7 +52,7 @@ def consensus(bcftools: str, fasta: Path, vcf: Path, haplotype: int) -> list[str
     return ["".join(part.split("\n")[1:]) for part in done.stdout.split(">")[1:]]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cohort=COHORTS, data=st.data())
 def test_every_haplotype_equals_bcftools_consensus_around_any_tss(
     bcftools: str, tmp_path_factory: pytest.TempPathFactory, cohort: list[Case], data: st.DataObject

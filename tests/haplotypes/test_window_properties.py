@@ -12,7 +12,7 @@ from pdstore.haplotypes.window import WindowSpec
 Windowed = tuple[Case, WindowSpec, int, str]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(windowed_cases())
 def test_windows_and_their_reference_map_equal_those_of_plain_loops(windowed: Windowed) -> None:
     case, window, tss, strand = windowed
@@ -25,7 +25,7 @@ def test_windows_and_their_reference_map_equal_those_of_plain_loops(windowed: Wi
     assert built.bases() == expected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(windowed_cases())
 def test_bases_that_are_not_inserted_run_along_the_contig_without_a_repeat(windowed: Windowed) -> None:
     _, window, _, strand = windowed
@@ -37,7 +37,7 @@ def test_bases_that_are_not_inserted_run_along_the_contig_without_a_repeat(windo
         assert (np.diff(positions) * direction >= 0).all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(windowed_cases())
 def test_bases_that_no_allele_replaces_are_those_of_the_reference(windowed: Windowed) -> None:
     case, window, tss, strand = windowed
@@ -75,7 +75,7 @@ def test_what_the_reference_map_places_at_a_record_is_the_allele(case: Case) -> 
             assert sum(base.is_inserted for base in there) == max(0, len(alt) - len(record.ref))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(windowed_cases())
 def test_letters_and_one_hot_agree_with_any_number_of_threads(windowed: Windowed) -> None:
     built = placed(*windowed)
@@ -86,7 +86,7 @@ def test_letters_and_one_hot_agree_with_any_number_of_threads(windowed: Windowed
         assert np.array_equal(haplotype_windows(*built.parts, threads=threads), one_hot(letters))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(windowed_cases())
 def test_swapping_a_persons_haplotypes_swaps_their_windows(windowed: Windowed) -> None:
     case, *rest = windowed
@@ -101,7 +101,7 @@ def test_swapping_a_persons_haplotypes_swaps_their_windows(windowed: Windowed) -
     assert [straight[haplotype ^ 1] for haplotype in range(len(straight))] == other
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(windowed_cases(), st.integers(-12, 12))
 def test_windows_of_shifted_tss_agree_on_the_bases_that_they_share(windowed: Windowed, shift: int) -> None:
     case, window, tss, strand = windowed
@@ -115,7 +115,7 @@ def test_windows_of_shifted_tss_agree_on_the_bases_that_they_share(windowed: Win
         assert row[max(by, 0) : window.length + min(by, 0)] == moved_row[max(-by, 0) : window.length - max(by, 0)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(windowed_cases())
 def test_a_minus_genes_window_is_the_reverse_complement_of_the_mirrored_forward_window(windowed: Windowed) -> None:
     case, window, tss, _ = windowed
@@ -129,7 +129,7 @@ def test_a_minus_genes_window_is_the_reverse_complement_of_the_mirrored_forward_
             assert backward == straight.translate(COMPLEMENT)[::-1]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(windowed_cases())
 def test_the_tss_keeps_its_offset_unless_it_is_deleted(windowed: Windowed) -> None:
     case, window, tss, strand = windowed
@@ -153,5 +153,5 @@ def test_a_haplotype_without_alleles_is_the_reference(
     )
     if window.reverses(strand):
         expected = expected.translate(COMPLEMENT)[::-1]
-    assert placed(nobody, window, tss, strand).spelt() == [expected, expected]
-    assert placed(Case(case.reference, ()), window, tss, strand).spelt() == [expected] * 4
+    assert set(placed(nobody, window, tss, strand).spelt()) == {expected}
+    assert set(placed(Case(case.reference, ()), window, tss, strand).spelt()) == {expected}

@@ -37,12 +37,13 @@ def test_of_alleles_at_one_position_an_insertion_follows_an_snv() -> None:
 
 
 def test_of_two_insertions_at_one_position_the_first_wins() -> None:
-    assert window_of((12, "C", "CTT"), (12, "C", "CGG")) == "CAAGTCTT"
-    assert window_of((12, "C", "CGG"), (12, "C", "CTT")) == "CAAGTCGG"
+    assert window_of((12, "C", "CT"), (12, "C", "CG")) == "CAAGTCTC"
+    assert window_of((12, "C", "CG"), (12, "C", "CT")) == "CAAGTCGC"
 
 
 def test_an_snv_after_an_insertion_at_one_position_is_left_out() -> None:
     assert window_of((12, "C", "CTT"), (12, "C", "G")) == "CAAGTCTT"
+    assert window_of((12, "C", "CT"), (12, "CC", "C")) == "CAAGTCTC"  # nor is a deletion
 
 
 def test_an_snv_in_a_deletion_is_left_out() -> None:

@@ -111,12 +111,21 @@ def stretch_alleles(
     Returns
     -------
     StretchAlleles
+
+    Raises
+    ------
+    ValueError
+        An allele lies outside the stretch.
     """
     skipped = anchored.astype(np.int64)
     replaced = np.fromiter(map(len, ref), dtype=np.int64, count=len(ref)) - skipped
     length = np.fromiter(map(len, alt), dtype=np.int64, count=len(alt)) - skipped
     inserted_start = np.r_[0, np.cumsum(length)]
     forward_start = position.astype(np.int64) - 1 + skipped - stretch.start
+    outside = (forward_start < 0) | (forward_start + replaced > len(stretch.letters))
+    if outside.any():
+        where = int(position[outside][0])
+        raise ValueError(f"the allele at {where} lies outside the stretch of {len(stretch.letters)} bp around the TSS")
     texts = [text[skip:] for text, skip in zip(alt.tolist(), skipped.tolist(), strict=True)]
     within = np.arange(inserted_start[-1]) - np.repeat(inserted_start[:-1], length)
     if stretch.reverses:

@@ -136,7 +136,7 @@ def haplotype_windows(
     Raises
     ------
     ValueError
-        The stretch is too short for one of the haplotypes.
+        The stretch is too short for one of the haplotypes, or `applied` is not of these alleles.
     """
     words = _spliced(window, stretch, alleles, applied, stretch.words, one_hot_words(alleles.inserted), threads)
     return words.view(bool).reshape(*words.shape, words.itemsize)
@@ -174,6 +174,8 @@ def _spliced(
     # Imported here: numba takes a second, and a fill that has nothing to do needs none of it.
     from pdstore.haplotypes.splice import splice
 
+    if applied.shape[1:] != alleles.start.shape:
+        raise ValueError(f"haplotypes have {applied.shape[1:]} alleles, but there are {alleles.start.shape}")
     applied = np.ascontiguousarray(applied)
     first_base = stretch.tss - window.tss_offset + _sum_over(applied, alleles.tss_shift)
     haplotype_length = len(reference) + _sum_over(applied, alleles.gained)

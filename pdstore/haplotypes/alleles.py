@@ -67,6 +67,8 @@ class StretchAlleles(NamedTuple):
         By how many bases the allele moves the TSS in the haplotype.
     deletes_tss : ndarray of bool, shape (alleles,)
         Whether the TSS itself is deleted: the haplotype's next base in the reading direction takes its place.
+    moving : ndarray of int64, shape (moving_alleles,)
+        The alleles that add or take bases, and so move what follows: ascending rows.
     reverses : bool
         Whether `start` descends, since the stretch is the reverse complement.
     """
@@ -79,13 +81,8 @@ class StretchAlleles(NamedTuple):
     is_new: NDArray[np.bool_]
     tss_shift: NDArray[np.int64]
     deletes_tss: NDArray[np.bool_]
+    moving: NDArray[np.int64]
     reverses: bool
-
-    @property
-    def gained(self) -> NDArray[np.int64]:
-        """Bases that each allele adds to the haplotype; negative where it takes some: int64, shape (alleles,)."""
-        added: NDArray[np.int64] = np.diff(self.inserted_start) - self.replaced
-        return added
 
 
 def stretch_alleles(
@@ -148,6 +145,7 @@ def stretch_alleles(
         is_new=within > last_replaced,
         tss_shift=shift,
         deletes_tss=deleted,
+        moving=np.flatnonzero(length != replaced),
         reverses=stretch.reverses,
     )
 

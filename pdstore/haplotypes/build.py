@@ -177,24 +177,24 @@ def _spliced(
     if applied.shape[1:] != alleles.start.shape:
         raise ValueError(f"haplotypes have {applied.shape[1:]} alleles, but there are {alleles.start.shape}")
     applied = np.ascontiguousarray(applied)
-    first_base = stretch.tss - window.tss_offset + _sum_over(applied, alleles.tss_shift)
-    haplotype_length = len(reference) + _sum_over(applied, alleles.gained)
-    if len(applied) and ((first_base < 0).any() or (first_base + window.length > haplotype_length).any()):
-        raise ValueError(f"a stretch of {len(reference)} bp is too short for haplotype windows of {window.length} bp")
     windows = np.empty((len(applied), window.length), dtype=reference.dtype)
 
     def write(part: slice) -> None:
-        splice(
+        wide_enough = splice(
             reference,
             inserted,
             alleles.start,
             alleles.replaced,
             alleles.inserted_start,
+            alleles.tss_shift,
+            alleles.moving,
             alleles.reverses,
             applied[part],
-            first_base[part],
+            stretch.tss - window.tss_offset,
             windows[part],
         )
+        if not wide_enough:
+            raise ValueError(f"a stretch of {len(reference)} bp is too short for windows of {window.length} bp")
 
     if threads == 1 or len(applied) < 2:
         write(slice(None))
@@ -212,9 +212,3 @@ def _spliced(
 def _threads(process: int, threads: int) -> ThreadPoolExecutor:
     """Threads that are kept, since starting them takes longer than a batch; a forked process needs its own."""
     return ThreadPoolExecutor(threads)
-
-
-def _sum_over(applied: NDArray[np.bool_], values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sum of the values of each haplotype's alleles; few alleles have one, since SNVs move nothing."""
-    which = np.flatnonzero(values)
-    return applied[:, which] @ values[which]

@@ -35,11 +35,13 @@ def splice(
     start: NDArray[Any],
     replaced: NDArray[Any],
     inserted_start: NDArray[Any],
+    tss_shift: NDArray[Any],
+    moving: NDArray[Any],
     descends: bool,
     applied: NDArray[Any],
-    first_base: NDArray[Any],
+    first_base: int,
     windows: NDArray[Any],
-) -> None:
+) -> bool:
     """Write windows of haplotypes.
 
     Parameters
@@ -48,35 +50,60 @@ def splice(
         What the haplotypes are made of: letters, one-hot words, positions ...
     inserted : ndarray of the same type, shape (inserted_bases,)
         What alleles put there, one allele after the other.
-    start, replaced, inserted_start : ndarray of int64
+    start, replaced, inserted_start, tss_shift, moving : ndarray of int64
         As of `StretchAlleles`.
     descends : bool
         Whether `start` descends.
     applied : ndarray of bool, shape (haplotypes, alleles)
         Which alleles each haplotype has; they lie within the reference and share no base.
-    first_base : ndarray of int64, shape (haplotypes,)
-        0-based offset in the haplotype of the window's first base.
+    first_base : int
+        0-based offset of the window's first base in a haplotype whose TSS is where the reference has it.
     windows : ndarray of the same type as `reference`, shape (haplotypes, length)
         Is written to.
+
+    Returns
+    -------
+    bool
+        False where the reference is too short for one of the haplotypes; the windows are then not all written.
     """
-    alleles = len(start)
-    length = windows.shape[1]
+    alleles, length = len(start), windows.shape[1]
     for haplotype in range(len(windows)):
-        window = windows[haplotype]
+        window, has = windows[haplotype], applied[haplotype]
+        offset, haplotype_length = first_base, len(reference)
+        for allele in moving:
+            if has[allele]:
+                offset += tss_shift[allele]
+                haplotype_length += inserted_start[allele + 1] - inserted_start[allele] - replaced[allele]
+        if offset < 0 or offset + length > haplotype_length:
+            return False
         # Next element of the reference, and where in the window it goes: negative before the window begins.
-        source, target = 0, -first_base[haplotype]
-        for rank in range(alleles):
-            allele = alleles - 1 - rank if descends else rank
-            if not applied[haplotype, allele]:
-                continue
-            if target >= length:
-                break
-            target = _copy(reference, source, start[allele] - source, window, target)
-            first = inserted_start[allele]
-            target = _copy(inserted, first, inserted_start[allele + 1] - first, window, target)
-            source = start[allele] + replaced[allele]
-        if target < length:
-            _copy(reference, source, len(reference) - source, window, target)
+        source, target = 0, -offset
+        rank = 0
+        for turn in range(len(moving) + 1):
+            if turn < len(moving):
+                allele = moving[len(moving) - 1 - turn] if descends else moving[turn]
+                if not has[allele]:
+                    continue
+                last_rank, end = alleles - 1 - allele if descends else allele, start[allele]
+            else:
+                last_rank, end, allele = alleles, len(reference), -1
+            # All up to the next allele that moves what follows, at once; substitutions are set in the copy.
+            moved = target - source
+            target = _copy(reference, source, end - source, window, target)
+            while rank < last_rank:
+                substitution = alleles - 1 - rank if descends else rank
+                rank += 1
+                if has[substitution]:
+                    where, first = start[substitution] + moved, inserted_start[substitution]
+                    for element in range(inserted_start[substitution + 1] - first):
+                        if 0 <= where + element < length:
+                            window[where + element] = inserted[first + element]
+            if allele >= 0:
+                first = inserted_start[allele]
+                target = _copy(inserted, first, inserted_start[allele + 1] - first, window, target)
+                source = start[allele] + replaced[allele]
+                rank = last_rank + 1
+    return True
 
 
 @numba.njit(nogil=True)

@@ -29,8 +29,16 @@ def measure(folder: str, fasta: str, length: str, batch: str) -> None:
     dataset = genvarloader.Dataset.open(folder, reference=fasta, deterministic=True, rc_neg=False)
     dataset = dataset.with_len(int(length)).with_seqs("haplotypes")
     genes, people = dataset.shape
-    rates = {}
-    for name, encode in (("letters", np.asarray), ("onehot", seqpro.DNA.ohe)):
+    rates: dict[str, float] = {}
+    # One-hot by the library that GenVarLoader recommends, and by a table of rows: whichever is faster counts.
+    rows = np.zeros((256, 4), dtype=np.uint8)
+    rows[np.frombuffer(b"ACGT", dtype=np.uint8)] = np.eye(4, dtype=np.uint8)
+    encoders = (
+        ("letters", np.asarray),
+        ("onehot", seqpro.DNA.ohe),
+        ("onehot", lambda letters: rows[letters.view(np.uint8)]),
+    )
+    for name, encode in encoders:
         rng = np.random.default_rng(0)
         # A person has two haplotypes.
         persons = max(1, int(batch) // 2)
@@ -46,7 +54,7 @@ def measure(folder: str, fasta: str, length: str, batch: str) -> None:
                     if name == "onehot" and time.perf_counter() - began > 0.5:
                         break
                 seconds += time.perf_counter() - began
-        rates[name] = haplotypes / seconds
+        rates[name] = max(haplotypes / seconds, rates.get(name, 0.0))
     print(json.dumps(rates))
 
 

@@ -81,7 +81,7 @@ def test_a_reversed_stretch_gives_the_reverse_complement() -> None:
 
 def test_a_stretch_that_is_too_short_is_refused() -> None:
     stretch, alleles = tiny()
-    with pytest.raises(ValueError, match="9 bp is too short for haplotype windows of 7 bp"):
+    with pytest.raises(ValueError, match="9 bp is too short for windows of 7 bp"):
         haplotype_letters(WindowSpec(7, 1, "gene", "all"), stretch, alleles, np.array([[False, False, True]]))
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,10 @@ def built(folder: Path, store: Store, variants: Any, peer: str) -> float:
     genes = [gene_haplotypes(store, gene, window) for gene in store.read("genes/gene_name").tolist()]
     reading = (time.perf_counter() - began) / len(genes)
     REFERENCE_OF.update({gene.window.gene: one_hot(gene.window.stretch.letters) for gene in genes})
+    if variants == "snv":
+        # With indels, GenVarLoader's windows keep their left edge, and ours the TSS.
+        call(peer, "windows", dataset, FASTA, LENGTH, folder / "windows.npz")
+        require_equal(genes[0], store.read("genotypes/sample_id"), np.load(folder / "windows.npz"))
     tools: dict[str, Callable[[], Any]] = {}
     for batch in BATCHES:
         # Small batches stay in the cache, where a second thread costs more than it gains.
@@ -132,6 +136,14 @@ def call(peer: str, *arguments: object) -> Any:
     command = [peer, str(PEER), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def require_equal(gene: GeneHaplotypes, people: np.ndarray, peer: Mapping[str, np.ndarray]) -> None:
+    """Stop where GenVarLoader's windows of a gene are not ours."""
+    column_of = {name: column for column, name in enumerate(peer["people"].tolist())}
+    theirs = peer["letters"][[column_of[people[person]] for person in gene.person], gene.haplotype]
+    if not np.array_equal(gene.letters(), theirs):
+        sys.exit("GenVarLoader's windows differ from pdstore's")
 
 
 def measured_in_turn(tools: dict[str, Callable[[], Any]]) -> dict[str, list[Any]]:

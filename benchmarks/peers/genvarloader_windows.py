@@ -2,8 +2,10 @@
 
     .venv-genvarloader/bin/python benchmarks/peers/genvarloader_windows.py write FOLDER VCF BED
     .venv-genvarloader/bin/python benchmarks/peers/genvarloader_windows.py measure FOLDER FASTA LENGTH BATCH
+    .venv-genvarloader/bin/python benchmarks/peers/genvarloader_windows.py windows FOLDER FASTA LENGTH FILE
 
-prints one JSON object: haplotypes a second over all people of all genes, as letters and one-hot.
+`measure` prints one JSON object: haplotypes a second over all people of all genes, as letters and one-hot. `windows`
+saves the first gene's windows, and the order of the people.
 """
 
 import json
@@ -25,9 +27,20 @@ def write(folder: str, vcf: str, bed: str) -> None:
     print(json.dumps({"bytes": size}))
 
 
-def measure(folder: str, fasta: str, length: str, batch: str) -> None:
+def windows(folder: str, fasta: str, length: str, file: str) -> None:
+    dataset = opened(folder, fasta, length)
+    letters = np.asarray(dataset[0, np.arange(dataset.shape[1])]).view(np.uint8).reshape(-1, 2, int(length))
+    np.savez(file, letters=letters, people=np.array(dataset.samples))
+    print(json.dumps({"people": dataset.shape[1]}))
+
+
+def opened(folder: str, fasta: str, length: str) -> genvarloader.ArrayDataset:
     dataset = genvarloader.Dataset.open(folder, reference=fasta, deterministic=True, rc_neg=False)
-    dataset = dataset.with_len(int(length)).with_seqs("haplotypes")
+    return dataset.with_len(int(length)).with_seqs("haplotypes")
+
+
+def measure(folder: str, fasta: str, length: str, batch: str) -> None:
+    dataset = opened(folder, fasta, length)
     genes, people = dataset.shape
     rates: dict[str, float] = {}
     # One-hot by the library that GenVarLoader recommends, and by a table of rows: whichever is faster counts.
@@ -59,4 +72,4 @@ def measure(folder: str, fasta: str, length: str, batch: str) -> None:
 
 
 if __name__ == "__main__":
-    {"write": write, "measure": measure}[sys.argv[1]](*sys.argv[2:])
+    {"write": write, "measure": measure, "windows": windows}[sys.argv[1]](*sys.argv[2:])

@@ -30,7 +30,7 @@ from pdstore.stages.windows import Windows
 from pdstore.store import Store, open_store
 
 COHORT = Path(__file__).parents[2] / "shared" / "data" / "geuvadis_chr20"
-VCF, FASTA, GENES = COHORT / "chr20.1000G_EUR502.phased.vcf.gz", COHORT / "chr20.fa", COHORT / "genes.tsv"
+VCF, GENES = COHORT / "chr20.1000G_EUR502.phased.vcf.gz", COHORT / "genes.tsv"
 PEER = Path(__file__).parent / "peers" / "genvarloader_windows.py"
 LENGTH, TSS_OFFSET = 196_608, 98_303
 STORED_GENE = "SDCBP2-AS1"
@@ -49,6 +49,8 @@ def main() -> None:
         sys.exit("needs bcftools, ../shared/data/geuvadis_chr20 and GenVarLoader (make benchmark-haplotypes)")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        # GenVarLoader writes beside the FASTA.
+        shutil.copy(COHORT / "chr20.fa", folder)
         store = make_store(folder)
         print("| variants | what | haplotypes/s | GenVarLoader's times |\n| --- | --- | --- | --- |")
         one_hot_of_peer = {variants: built(folder, store, variants, peer) for variants in ("snv", "all")}
@@ -69,7 +71,7 @@ def built(folder: Path, store: Store, variants: Any, peer: str) -> float:
     REFERENCE_OF.update({gene.window.gene: one_hot(gene.window.stretch.letters) for gene in genes})
     if variants == "snv":
         # With indels, GenVarLoader's windows keep their left edge, and ours the TSS.
-        call(peer, "windows", dataset, FASTA, LENGTH, folder / "windows.npz")
+        call(peer, "windows", dataset, folder / "chr20.fa", LENGTH, folder / "windows.npz")
         require_equal(genes[0], store.read("genotypes/sample_id"), np.load(folder / "windows.npz"))
     tools: dict[str, Callable[[], Any]] = {}
     for batch in BATCHES:
@@ -77,7 +79,7 @@ def built(folder: Path, store: Store, variants: Any, peer: str) -> float:
         threads = usable_cores() if batch > 32 else 1
         tools[f"letters {batch}"] = partial(rate, genes, partial(letters, threads=threads), batch)
         tools[f"onehot {batch}"] = partial(rate, genes, partial(onehot, threads=threads), batch)
-        tools[f"peer {batch}"] = partial(call, peer, "measure", dataset, FASTA, LENGTH, batch)
+        tools[f"peer {batch}"] = partial(call, peer, "measure", dataset, folder / "chr20.fa", LENGTH, batch)
     if variants == "snv":
         tools["patch 8"] = partial(rate, genes, numpy_patch, 8)
     tools["consensus 1"] = partial(consensus_rate, folder, store, variants)
@@ -107,14 +109,16 @@ def make_store(folder: Path) -> Store:
     table = folder / "expression.tsv"
     rows = [["gene_id", *people], *([gene, *["NA"] * len(people)] for gene in genes)]
     table.write_text("".join("\t".join(row) + "\n" for row in rows))
-    init_store(folder / "cohort.zarr", Sources([VCF], FASTA, GENES, table))
+    init_store(folder / "cohort.zarr", Sources([VCF], folder / "chr20.fa", GENES, table))
     return open_store(folder / "cohort.zarr", "r+")
 
 
 def normalised(folder: Path, variants: str) -> Path:
     """The VCF as GenVarLoader asks for it: biallelic, left-aligned."""
     path = folder / f"{variants}.bcf"
-    norm = subprocess.run(["bcftools", "norm", "-m", "-any", "-f", FASTA, VCF, "-Ou"], capture_output=True, check=True)
+    norm = subprocess.run(
+        ["bcftools", "norm", "-m", "-any", "-f", folder / "chr20.fa", VCF, "-Ou"], capture_output=True, check=True
+    )
     only = ["-v", "snps"] if variants == "snv" else []
     subprocess.run(["bcftools", "view", *only, "-Ob", "-o", path], input=norm.stdout, check=True, capture_output=True)
     subprocess.run(["bcftools", "index", path], check=True)
@@ -204,7 +208,7 @@ def consensus_rate(folder: Path, store: Store, variants: str) -> float:
     tss = int(store.read("genes/gene_tss", 0))
     fasta = folder / "window.fa"
     region = f"20:{tss - TSS_OFFSET}-{tss - TSS_OFFSET + LENGTH - 1}"
-    sequence = "".join(FASTA.read_text().splitlines()[1:])
+    sequence = "".join((folder / "chr20.fa").read_text().splitlines()[1:])
     start = tss - 1 - TSS_OFFSET
     fasta.write_text(f">{region}\n{sequence[start : start + LENGTH]}\n")
     only = ["-i", 'TYPE="snp"'] if variants == "snv" else []

@@ -28,7 +28,8 @@ def command(
         str | None, typer.Option("--genes", help="Only these genes: symbols or ids, separated by commas.")
     ] = None,
     variants: Annotated[
-        Literal["snv", "all"], typer.Option("--variants", help="Apply SNVs only, or every allele that is spelt out.")
+        Literal["snv", "all"],
+        typer.Option("--variants", help="Apply SNVs only, or every allele that is spelt out; one of them a store."),
     ] = "snv",
     device: Annotated[str, typer.Option("--device", help="Torch device.")] = "cpu",
     workers: Annotated[
@@ -61,7 +62,7 @@ def command(
     if report.genes_without_r:
         note(f"{report.genes_without_r} genes have no correlation: not measured, no variance, or under 3 people")
     if report.genes_without_selection:
-        reason = "ISM does not add up to the prediction, no SNV varies, or under 3 people"
+        reason = "ISM does not add up to the prediction, no allele varies, or under 3 people"
         note(f"{report.genes_without_selection} genes have no defined drivers: {reason}")
     if not any(report.computed.values()):
         done = sum(report.done_before.values())

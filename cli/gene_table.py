@@ -72,7 +72,7 @@ def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None, n_sam
         return
     if drivers is None:
         console.print(
-            "  drivers       undefined: ISM does not add up to the prediction, no SNV varies, or under 3 people"
+            "  drivers       undefined: ISM does not add up to the prediction, no allele varies, or under 3 people"
         )
         return
     if not drivers:

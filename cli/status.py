@@ -10,7 +10,7 @@ import typer
 
 from .output import DEFAULT_STORE, Format, StoreOption, plain
 
-_COLOURS = {"filled": "green", "partly filled": "yellow", "empty": "yellow", "stale": "red"}
+_COLOURS = {"filled": "green", "partly filled": "yellow", "empty": "yellow", "stale": "red", "damaged": "red"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -70,13 +70,16 @@ def _print(status: Mapping[str, Any]) -> None:
     table.add_column("state")
     for group in status["groups"]:
         state = Text(group["state"], _COLOURS[group["state"]])
-        if group["reason"]:
-            state.append(plain(f": {group['reason']}"))
         table.add_row(plain(group["group"]), f"{group['filled']:,} of {group['genes']:,}", _size(group["bytes"]), state)
     console.print(table)
     for group in status["groups"]:
+        if group["reason"]:
+            console.print(plain(f"{group['group']} is {group['state']}: {group['reason']}"))
+    for group in status["groups"]:
         if group["counts"]:
-            console.print(plain(f"{group['group']}, over its filled genes (a variant counts in each gene's window)"))
+            console.print(
+                plain(f"{group['group']}, over its filled genes (a variant, and a person, counts once a gene)")
+            )
             _print_counts(console, group["counts"])
 
 

@@ -12,6 +12,7 @@ from pdstore.errors import JobError, UsageError
 from pdstore.jobs.run import Failure, local_client, run_tasks, usable_cores
 from pdstore.models.device import check_device
 from pdstore.models.registry import ModelReference
+from pdstore.models.weights import existing_weights
 from pdstore.query import find_gene
 from pdstore.stages.attributions import Attributions
 from pdstore.stages.eqtl import Eqtl
@@ -61,7 +62,7 @@ class FillReport:
         Genes with statistics but without a correlation: not measured, no variance, or fewer than three people.
     genes_without_selection : int
         Genes whose drivers are undefined: the sum of ISM x dosage does not correlate positively with the prediction,
-        no SNV varies, or there are fewer than three people.
+        no allele varies, or there are fewer than three people.
     """
 
     computed: dict[str, int] = field(default_factory=dict)
@@ -114,6 +115,8 @@ def fill(
     rows = sorted({find_gene(store, gene) for gene in genes}) or list(range(store.array("genes/gene_tss").shape[0]))
     selected = [name for name in STAGES if not stages or name in stages]
     check_device(model.device)
+    if model.weights is not None:
+        existing_weights(model.weights, model.name)
     if {"predictions", "attributions"} & set(selected) or ("statistics" in selected and model.weights):
         # Before hours go into windows.
         check_model(store, model)

@@ -1,6 +1,7 @@
 """Haplotype windows of a store's people and genes, as batches for a torch DataLoader. Imports torch."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -45,12 +46,15 @@ class HaplotypeBatch(NamedTuple):
 class HaplotypeBatches(IterableDataset[HaplotypeBatch]):
     """Iterates over the haplotype windows of people and genes; give it to a DataLoader with ``batch_size=None``.
 
+    Each worker of a DataLoader takes its share of the genes: with fewer genes than workers some have nothing to do, and
+    haplotypes are mixed within a worker.
+
     Windows are built from the store's genotypes and reference: nothing need be filled. Of the genotypes, each gene's
     chunks are read once an epoch.
 
     Parameters
     ----------
-    store : str or Store
+    store : str, Path or Store
         The store, or where it is.
     window : WindowSpec
         Which window of each gene, with which variants.
@@ -87,7 +91,7 @@ class HaplotypeBatches(IterableDataset[HaplotypeBatch]):
 
     def __init__(
         self,
-        store: str | Store,
+        store: str | Path | Store,
         window: WindowSpec,
         genes: Sequence[str] | None = None,
         people: Sequence[int] | None = None,
@@ -99,9 +103,12 @@ class HaplotypeBatches(IterableDataset[HaplotypeBatch]):
     ) -> None:
         if layout not in ("channels_first", "channels_last"):
             raise UsageError(f"layout {layout!r} is neither 'channels_first' nor 'channels_last'")
-        if batch_size < 1 or genes_at_once < 1:
-            raise UsageError(f"batch_size {batch_size} and genes_at_once {genes_at_once} must be 1 or more")
-        self._store = open_store(store) if isinstance(store, str) else store
+        for name, number in {"batch_size": batch_size, "genes_at_once": genes_at_once}.items():
+            if type(number) is not int or number < 1:
+                raise UsageError(f"{name} is {number!r}, expected a whole number from 1")
+        if isinstance(genes, str):
+            raise UsageError(f"genes is one text, {genes!r}; give a list of symbols or ids")
+        self._store = store if isinstance(store, Store) else open_store(store)
         n_genes = self._store.array("genes/gene_tss").shape[0]
         self._genes = list(range(n_genes)) if genes is None else [find_gene(self._store, gene) for gene in genes]
         self._people = check_people(self._store, people)
@@ -111,15 +118,16 @@ class HaplotypeBatches(IterableDataset[HaplotypeBatch]):
         self._layout = layout
         self._shuffle = shuffle
         self._seed = seed
-        self._epoch = 0
+        # Shared with workers, which persist over epochs if they are told to.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
         self._genes_at_once = genes_at_once
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iterations, before each epoch: as of torch's DistributedSampler."""
-        self._epoch = epoch
+        self._epoch[0] = epoch
 
     def __iter__(self) -> Iterator[HaplotypeBatch]:
-        rng = np.random.default_rng([self._seed, self._epoch])
+        rng = np.random.default_rng([self._seed, int(self._epoch)])
         genes = [self._genes[i] for i in rng.permutation(len(self._genes))] if self._shuffle else self._genes
         worker = get_worker_info()
         if worker is not None:

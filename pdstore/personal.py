@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from pdstore.haplotypes.overlaps import Reach, first_wins
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.query import find_gene
 from pdstore.stages.gene_window import GeneWindow, reaches, read_calls, read_gene_window
-from pdstore.store import Store
+from pdstore.store import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,25 @@ class GeneHaplotypes:
     def __len__(self) -> int:
         return len(self.person)
 
+    def __repr__(self) -> str:
+        # Without anybody's alleles: what is printed ends in logs.
+        people = len(np.unique(self.person))
+        return (
+            f"<GeneHaplotypes of gene {self.window.gene}: {len(self)} haplotypes of {people} people, {self.spec.name}>"
+        )
+
     def onehot(self, rows: slice | NDArray[np.int64] = slice(None), threads: int = 1) -> NDArray[np.bool_]:
-        """One-hot windows of some of the haplotypes: bool, shape (rows, positions, 4), in the order A, C, G, T."""
+        """One-hot windows of some of the haplotypes, counted as in `person`.
+
+        Returns
+        -------
+        ndarray of bool, shape (rows, positions, 4)
+            In the order A, C, G, T.
+        """
         return haplotype_windows(self.spec, self.window.stretch, self.window.alleles, self.applied[rows], threads)
 
     def letters(self, rows: slice | NDArray[np.int64] = slice(None), threads: int = 1) -> NDArray[np.uint8]:
-        """Windows of some of the haplotypes as ASCII letters: uint8, shape (rows, positions)."""
+        """The same as ASCII letters, as the FASTA has them in upper case: uint8, shape (rows, positions)."""
         return haplotype_letters(self.spec, self.window.stretch, self.window.alleles, self.applied[rows], threads)
 
     def reference_map(self, rows: slice | NDArray[np.int64] = slice(None)) -> ReferenceMap:
@@ -54,7 +68,7 @@ class GeneHaplotypes:
 
 
 def gene_haplotypes(
-    store: Store,
+    store: str | Path | Store,
     gene: str,
     window: WindowSpec,
     people: Sequence[int] | None = None,
@@ -63,8 +77,8 @@ def gene_haplotypes(
 
     Parameters
     ----------
-    store : Store
-        A store; its windows need not be filled.
+    store : str, Path or Store
+        The store, or where it is; its windows need not be filled.
     gene : str
         Symbol in any case, or Ensembl id.
     window : WindowSpec
@@ -89,15 +103,21 @@ def gene_haplotypes(
     >>> found = gene_haplotypes(store, "GSTM3", WindowSpec(196_608, 98_303, "forward", "all"))  # doctest: +SKIP
     >>> found.reference_map().position[0]  # doctest: +SKIP
     """
-    row = find_gene(store, gene)
-    (reach,) = reaches(store, window, [row])
-    return read_haplotypes(store, window, row, reach, check_people(store, people))
+    opened = store if isinstance(store, Store) else open_store(store)
+    row = find_gene(opened, gene)
+    (reach,) = reaches(opened, window, [row])
+    return read_haplotypes(opened, window, row, reach, check_people(opened, people))
 
 
 def check_people(store: Store, people: Sequence[int] | None) -> NDArray[np.int64]:
     """Columns of people as an array, all where none are given; raises `UsageError` where one does not exist."""
     count = store.array("expression/observed").shape[1]
-    columns = np.arange(count) if people is None else np.asarray(people, dtype=np.int64)
+    columns = np.arange(count) if people is None else np.asarray(people)
+    if columns.ndim != 1 or (columns.size and not np.issubdtype(columns.dtype, np.integer)):
+        raise UsageError(
+            f"people are numbers from 0 to {count - 1}, but {columns.dtype} of shape {columns.shape} is given"
+        )
+    columns = columns.astype(np.int64)
     for column in columns[(columns < 0) | (columns >= count)]:
         raise UsageError(f"people are numbered 0 to {count - 1}, but {column} is asked for")
     return columns
@@ -108,8 +128,8 @@ def read_haplotypes(
 ) -> GeneHaplotypes:
     """`gene_haplotypes` of a row of genes/ whose reach is known."""
     gene_window = read_gene_window(store, window, gene, reach)
-    calls = read_calls(store, gene_window)
-    applied = first_wins(calls.carried[:, people], gene_window.footprints)
-    which, haplotype = np.nonzero(~calls.absent[people])
+    calls = read_calls(store, gene_window, people)
+    applied = first_wins(calls.carried, gene_window.footprints)
+    which, haplotype = np.nonzero(~calls.absent)
     rows = np.ascontiguousarray(applied[:, which, haplotype].T)
     return GeneHaplotypes(window, gene_window, people[which], haplotype, rows)

@@ -19,7 +19,7 @@ from pdstore.errors import SchemaError
 # PackBits comes from numcodecs; the house allows its codecs on purpose.
 warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3", category=ZarrUserWarning)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the layout that this pdstore writes and reads."""
 
 ROOT = ""
@@ -90,6 +90,8 @@ class GroupSchema:
         Name of each array → the array.
     filled_array : str or None
         Of a group that is filled gene by gene, the array whose first chunk of a gene says that the gene is filled.
+    gathered_array : str or None
+        The array over genes that is written after it, by the gather step: -1 where that is still to come.
     """
 
     path: str
@@ -97,6 +99,7 @@ class GroupSchema:
     attributes: Mapping[str, str]
     arrays: Mapping[str, ArraySchema]
     filled_array: str | None = None
+    gathered_array: str | None = None
 
     def matches(self, path: str) -> bool:
         """Whether `path` is this group, or one of this family."""
@@ -213,7 +216,12 @@ def _group_schema(document: Mapping[str, Any]) -> GroupSchema:
         for name, array in document["arrays"].items()
     }
     return GroupSchema(
-        document["group"], document["description"], document["attributes"], arrays, document.get("filled_array")
+        document["group"],
+        document["description"],
+        document["attributes"],
+        arrays,
+        document.get("filled_array"),
+        document.get("gathered_array"),
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zarr.core.indexing import BasicIndexer
 
 from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError, StoreError
-from pdstore.schema import FORMAT_VERSION, create_array, schema_of
+from pdstore.schema import FORMAT_VERSION, create_array, group_schemas, schema_of
 
 if TYPE_CHECKING:
     import xarray
@@ -53,9 +53,9 @@ class Store:
 
     def group(self, path: str) -> zarr.Group:
         """A group as zarr; raises `MissingDataError` where the store has none of this path."""
-        node = self.root.get(path)
+        node = self._node(path)
         if not isinstance(node, zarr.Group):
-            raise MissingDataError(f"store {self.url} has no group {path}: run pdstore fill")
+            raise MissingDataError(f"store {self.url} has no group {path}: {_mend(path)}")
         return node
 
     def array(self, path: str) -> zarr.Array[Any]:
@@ -63,10 +63,24 @@ class Store:
 
         Zarr would otherwise delete such a chunk, and a chunk that exists is the mark of a block that is done.
         """
-        node = self.root.get(path)
+        node = self._node(path)
         if not isinstance(node, zarr.Array):
-            raise MissingDataError(f"store {self.url} has no array {path}: run pdstore fill")
+            raise MissingDataError(f"store {self.url} has no array {path}: {_mend(path)}")
         return node.with_config({"write_empty_chunks": True})
+
+    def __contains__(self, path: str) -> bool:
+        """Whether there is a group or an array of this path."""
+        return self._node(path) is not None
+
+    def _node(self, path: str) -> zarr.Group | zarr.Array[Any] | None:
+        try:
+            node: zarr.Group | zarr.Array[Any] | None = self.root.get(path)
+        except (ValueError, KeyError, TypeError) as error:
+            # What Zarr says of metadata that is cut off, or not its own.
+            raise DamagedDataError(
+                f"store {self.url}: the metadata of {path} are damaged; get the store again from a copy"
+            ) from error
+        return node
 
     def read(self, path: str, selection: Any = ...) -> NDArray[Any]:
         """Values of an array, or of a basic selection of it.
@@ -212,7 +226,10 @@ def open_store(url: str | Path, mode: Mode = "r") -> Store:
     if version is None:
         raise StoreError(f"{url} is not a pdstore store: its attributes have no pdstore_format")
     if version != FORMAT_VERSION:
-        raise StoreError(f"store {url} has format {version}, but this pdstore reads format {FORMAT_VERSION}")
+        raise StoreError(
+            f"store {url} has format {version}, but this pdstore reads format {FORMAT_VERSION}; make and fill it "
+            "again, or use the pdstore that made it"
+        )
     return Store(url, root)
 
 
@@ -280,7 +297,7 @@ def read_required(store: Store, selections: Mapping[str, Any]) -> dict[str, NDAr
     required = {}
     for path, values in read_together(store, selections).items():
         if values is None:
-            raise MissingDataError(f"store {store.url} has no array {path}: run pdstore fill, or make the store again")
+            raise MissingDataError(f"store {store.url} has no array {path}: {_mend(path)}")
         required[path] = values
     return required
 
@@ -315,9 +332,14 @@ def _chunk_keys(path: str, shape: tuple[int, ...], metadata: Any, selection: Any
 def _refuse_missing(url: str, keys: Iterable[str], exist: Iterable[bool]) -> None:
     for key, exists in zip(keys, exist, strict=True):
         if not exists:
-            raise MissingDataError(
-                f"store {url}: {key} is not filled, or was lost; run pdstore fill, or get the store again from a copy"
-            )
+            raise MissingDataError(f"store {url}: {key} is not filled, or was lost; {_mend(key)}")
+
+
+def _mend(path: str) -> str:
+    """What to do where something of a path is missing: most groups are filled, the others are made by init."""
+    parent = path.split("/")[0]
+    is_filled = any(schema.path.startswith(f"{parent}/{{") for schema in group_schemas())
+    return f"run pdstore {'fill' if is_filled else 'init'}, or get the store again from a copy"
 
 
 async def _exist(store: Any, keys: Iterable[str]) -> list[bool]:

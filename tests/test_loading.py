@@ -115,8 +115,13 @@ def test_only_the_chunks_that_are_needed_are_read_and_once_a_gene(unfilled: Path
         ({"genes": ["NOBODY"]}, UnknownGeneError, "no gene 'NOBODY'"),
         ({"people": [0, 40]}, UsageError, "people are numbered 0 to 39, but 40 is asked for"),
         ({"people": [-1]}, UsageError, "but -1 is asked for"),
+        ({"people": [True] * 40}, UsageError, "people are numbers from 0 to 39, but bool"),
+        ({"people": [1.7]}, UsageError, "but float64"),
+        ({"people": ["HGq7001"]}, UsageError, "people are numbers from 0 to 39, but <U7 of shape"),
+        ({"genes": "DDX11"}, UsageError, "genes is one text"),
+        ({"batch_size": 2.5}, UsageError, "batch_size is 2.5"),
         ({"layout": "sideways"}, UsageError, "layout 'sideways'"),
-        ({"batch_size": 0}, UsageError, "batch_size 0"),
+        ({"batch_size": 0}, UsageError, "batch_size is 0"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(
@@ -124,6 +129,22 @@ def test_what_cannot_be_is_refused_at_once(
 ) -> None:
     with pytest.raises(error, match=message):
         HaplotypeBatches(store, cnn.window, **options)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_follow_the_epoch(store: Store, cnn: ModelReference, persistent: bool) -> None:
+    batches = HaplotypeBatches(store, cnn.window, people=range(3), shuffle=True)
+    loader = DataLoader(batches, batch_size=None, num_workers=1, persistent_workers=persistent)
+    orders = []
+    for epoch in (0, 1, 0):
+        batches.set_epoch(epoch)
+        orders.append(whose(list(loader)))
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_a_genes_haplotypes_print_without_anybodys_alleles(store: Store, cnn: ModelReference) -> None:
+    found = pdstore.gene_haplotypes(store.url, str(store.read("genes/gene_name", 0)), cnn.window, people=[4])
+    assert repr(found) == f"<GeneHaplotypes of gene 0: 2 haplotypes of 1 people, {cnn.window.name}>"
 
 
 def test_nobody_and_no_gene_make_no_batch(store: Store, cnn: ModelReference) -> None:

@@ -43,7 +43,7 @@ def test_a_filled_store_is_filled_and_counts_its_alleles(filled: Path) -> None:
     windows = group_of(status, "windows")
     first, count = (store.read(f"{windows['group']}/variant_{name}") for name in ("start", "count"))
     kinds = np.concatenate([store.read("variants/kind", slice(a, a + n)) for a, n in zip(first, count, strict=True)])
-    assert windows["counts"]["SNV alleles, applied"] == (kinds == SNV).sum() > 0
+    assert windows["counts"]["SNV alleles, applied where carried"] == (kinds == SNV).sum() > 0
     assert windows["counts"]["deletion alleles, skipped"] == (kinds == DELETION).sum() > 0
 
 
@@ -61,8 +61,10 @@ def test_what_no_longer_follows_from_the_rest_is_stale_and_says_why(filled: Path
     path = Path(shutil.copytree(filled, tmp_path / "store.zarr"))
     open_store(path, "r+").set_attribute("attributions/cnn", "weights_sha256", "another")
     status = store_status(open_store(path))
+    # What comes before is not to blame.
+    states = {parent: group_of(status, parent)["state"] for parent in FILLED}
+    assert states == dict.fromkeys(FILLED, "filled") | {"attributions": "stale", "statistics": "stale"}
     for parent in ("attributions", "statistics"):
-        assert group_of(status, parent)["state"] == "stale"
         assert "weights_sha256" in group_of(status, parent)["reason"]
     window = open_store(path).members("windows")[0]
     shutil.rmtree(path / "windows" / window)
@@ -86,6 +88,28 @@ def test_the_program_prints_it_as_a_table_as_json_and_as_csv(filled: Path, pdsto
     found = {row["what"]: row["value"] for row in rows if row["group"] == f"windows/{window}"}
     assert found["state"] == "filled"
     assert {what: int(found[what]) for what in counts} == counts
+
+
+def test_a_fill_that_was_not_gathered_is_not_filled(unfilled: Path, cnn: ModelReference, tmp_path: Path) -> None:
+    store = open_store(shutil.copytree(unfilled, tmp_path / "store.zarr"), "r+")
+    stage = STAGES["windows"](cnn)
+    stage.prepare(store)
+    stage.run(store, (0,))
+    assert group_of(store_status(store), "windows")["filled"] == 0
+    stage.gather(store)
+    assert group_of(store_status(store), "windows")["filled"] == 1
+
+
+def test_a_damaged_group_is_named_beside_the_others(filled: Path, tmp_path: Path, pdstore: Callable) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "store.zarr"))
+    (path / "predictions" / "cnn" / "expression" / "zarr.json").write_text("{")
+    open_store(path, "r+").set_attribute("eqtl/" + open_store(path).members("eqtl")[0], "counts", ["nonsense"])
+    done = pdstore("status", "-s", path)
+    assert done.returncode == 0, done.stderr
+    assert "predictions/cnn is damaged: " in done.stdout
+    assert "the metadata of predictions/cnn/expression are damaged" in done.stdout
+    states = {group["group"].split("/")[0]: group["state"] for group in store_status(open_store(path))["groups"]}
+    assert states == dict.fromkeys(FILLED, "filled") | {"predictions": "damaged"}
 
 
 @pytest.mark.parametrize("damage", ["no store", "no store's folder"])

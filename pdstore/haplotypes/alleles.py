@@ -112,13 +112,15 @@ def stretch_alleles(
     Raises
     ------
     ValueError
-        An allele lies outside the stretch.
+        An allele lies outside the stretch, or has no letters.
     """
     skipped = anchored.astype(np.int64)
     replaced = np.fromiter(map(len, ref), dtype=np.int64, count=len(ref)) - skipped
     length = np.fromiter(map(len, alt), dtype=np.int64, count=len(alt)) - skipped
     inserted_start = np.r_[0, np.cumsum(length)]
     forward_start = position.astype(np.int64) - 1 + skipped - stretch.start
+    if (replaced < 0).any() or (length < 0).any():
+        raise ValueError("an allele has no letters")
     outside = (forward_start < 0) | (forward_start + replaced > len(stretch.letters))
     if outside.any():
         where = int(position[outside][0])

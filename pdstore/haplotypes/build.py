@@ -174,9 +174,15 @@ def _spliced(
     # Imported here: numba takes a second, and a fill that has nothing to do needs none of it.
     from pdstore.haplotypes.splice import splice
 
-    if applied.shape[1:] != alleles.start.shape:
-        raise ValueError(f"haplotypes have {applied.shape[1:]} alleles, but there are {alleles.start.shape}")
-    applied = np.ascontiguousarray(applied)
+    if applied.ndim != 2 or applied.shape[1:] != alleles.start.shape:
+        raise ValueError(f"applied has shape {applied.shape}, expected (haplotypes, {len(alleles.start)})")
+    if threads < 1:
+        raise ValueError(f"threads is {threads}, expected 1 or more")
+    if len(alleles.start) and (alleles.start.min() < 0 or (alleles.start + alleles.replaced).max() > len(reference)):
+        raise ValueError(f"the alleles are not of this stretch of {len(reference)} bp")
+    # The inner loop checks no bounds, and takes memory as it lies.
+    applied, reference = np.ascontiguousarray(applied), np.ascontiguousarray(reference)
+    inserted = np.ascontiguousarray(inserted, dtype=reference.dtype)
     windows = np.empty((len(applied), window.length), dtype=reference.dtype)
 
     def write(part: slice) -> None:

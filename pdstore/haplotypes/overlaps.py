@@ -120,14 +120,18 @@ class Reaches:
 
     def __init__(self, footprints: Footprints, lost: NDArray[np.int64]) -> None:
         cluster = cluster_of(footprints)
-        self._first_allele = np.flatnonzero(np.diff(cluster, prepend=-1))
+        begins = np.flatnonzero(np.diff(cluster, prepend=-1))
+        self._first_allele = begins
         self._alleles = len(cluster)
-        begins = self._first_allele
-        # No haplotype loses more than the sum over records of the most that one of their alleles takes; the sum over
-        # alleles is not less.
         self._start = np.minimum.reduceat(footprints.first, begins) if len(begins) else begins
         self._end = np.maximum.reduceat(footprints.last, begins) + 1 if len(begins) else begins
-        self._lost_before = np.r_[0, np.cumsum(np.add.reduceat(lost, begins))] if len(begins) else np.zeros(1, np.int64)
+        # A haplotype has one allele of a record, and loses no more of a cluster than all of it.
+        most = np.zeros(len(begins), dtype=np.int64)
+        if len(begins):
+            order = np.lexsort((lost, footprints.record))
+            of_record = order[np.flatnonzero(np.diff(footprints.record[order], append=-1))]
+            np.add.at(most, cluster[of_record], lost[of_record])
+        self._lost_before = np.r_[0, np.cumsum(np.minimum(most, self._end - self._start))]
 
     def of(self, start: int, end: int, tss: int) -> Reach:
         """The reach of the window [start, end) around `tss`: 0-based.

@@ -1,11 +1,21 @@
 """The inner loop: reference and inserted elements, copied piece by piece into windows. Imports numba."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile without the interpreter's lock; kept for the next process, where there is a place to keep it."""
+    try:
+        compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        compiled = numba.njit(nogil=True)(function)
+    return compiled
 
 
 @intrinsic
@@ -28,7 +38,17 @@ def _memcpy(context: Any, to: Any, target: Any, of: Any, first: Any, count: Any)
     return types.void(to, types.intp, of, types.intp, types.intp), generate
 
 
-@numba.njit(nogil=True)
+@_compiled
+def _copy(elements: NDArray[Any], first: int, count: int, window: NDArray[Any], target: int) -> int:
+    """Copy what of the elements falls into the window; returns where the next element would go."""
+    skipped = max(0, -target)
+    copied = min(count, len(window) - target) - skipped
+    if copied > 0:
+        _memcpy(window, target + skipped, elements, first + skipped, copied)  # type: ignore[call-arg]
+    return target + count
+
+
+@_compiled
 def splice(
     reference: NDArray[Any],
     inserted: NDArray[Any],
@@ -104,13 +124,3 @@ def splice(
                 source = start[allele] + replaced[allele]
                 rank = last_rank + 1
     return True
-
-
-@numba.njit(nogil=True)
-def _copy(elements: NDArray[Any], first: int, count: int, window: NDArray[Any], target: int) -> int:
-    """Copy what of the elements falls into the window; returns where the next element would go."""
-    skipped = max(0, -target)
-    copied = min(count, len(window) - target) - skipped
-    if copied > 0:
-        _memcpy(window, target + skipped, elements, first + skipped, copied)  # type: ignore[call-arg]
-    return target + count

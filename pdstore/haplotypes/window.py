@@ -37,6 +37,9 @@ class WindowSpec:
             raise UsageError(f"window strand {self.strand!r} is neither 'forward' nor 'gene'")
         if self.variants not in get_args(Variants):
             raise UsageError(f"variants {self.variants!r} are neither 'snv' nor 'all'")
+        for name in ("length", "tss_offset"):
+            if type(getattr(self, name)) is not int:
+                raise UsageError(f"window {name} {getattr(self, name)!r} is no whole number")
         if not 0 <= self.tss_offset < self.length:
             raise UsageError(f"TSS offset {self.tss_offset} is outside a window of {self.length} bp")
 

@@ -20,4 +20,7 @@ class Enformer:
     @classmethod
     def load(cls, weights: Path | None, device: str = "cpu") -> Never:
         """Raises `ModelError`."""
-        raise ModelError("this version of pdstore fills Enformer's windows only: pdstore fill windows --model enformer")
+        raise ModelError(
+            "this version of pdstore cannot run Enformer yet; it fills its windows, and their eQTL slopes: "
+            "pdstore fill windows eqtl --model enformer"
+        )

@@ -41,6 +41,8 @@ class Alleles(NamedTuple):
         Index into `KINDS`.
     record_position, record_length : ndarray of int32, shape (alleles,)
         1-based position of the record, and bases of its reference allele: what it overlaps with.
+    length_change : ndarray of int32, shape (alleles,)
+        Bases that the allele adds, negative where it takes some; 0 where it is not spelt out.
     """
 
     record: NDArray[np.int64]
@@ -51,6 +53,7 @@ class Alleles(NamedTuple):
     kind: NDArray[np.int8]
     record_position: NDArray[np.int32]
     record_length: NDArray[np.int32]
+    length_change: NDArray[np.int32]
 
 
 def alternate_alleles(position: NDArray[np.int32], alleles: NDArray[np.object_]) -> Alleles:
@@ -74,11 +77,13 @@ def alternate_alleles(position: NDArray[np.int32], alleles: NDArray[np.object_])
     record_position = position[record].astype(np.int32)
     record_length = np.fromiter(map(len, ref), dtype=np.int32, count=len(ref))
     where = record_position.copy()
-    kind = np.zeros(len(record), dtype=np.int8)
+    kind, change = np.zeros(len(record), dtype=np.int8), np.zeros(len(record), dtype=np.int32)
     for row in range(len(record)):
         shift, ref[row], alt[row] = trimmed(ref[row], alt[row])
         where[row] += shift
         kind[row] = allele_kind(ref[row], alt[row])
+        if kind[row] in APPLIED_KINDS["all"]:
+            change[row] = len(alt[row]) - len(ref[row])
     return Alleles(
         record.astype(np.int64),
         (column + 1).astype(np.int8),
@@ -88,6 +93,7 @@ def alternate_alleles(position: NDArray[np.int32], alleles: NDArray[np.object_])
         kind,
         record_position,
         record_length,
+        change,
     )
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.errors import MissingDataError
+from pdstore.errors import DamagedDataError, MissingDataError
 from pdstore.haplotypes.alleles import Stretch, StretchAlleles, stretch_alleles
 from pdstore.haplotypes.build import carried_alleles
 from pdstore.haplotypes.onehot import complement
 from pdstore.haplotypes.overlaps import Footprints, Reach, Reaches
 from pdstore.haplotypes.window import Variants, WindowSpec
-from pdstore.sources.variants import APPLIED_KINDS, DELETION, INSERTION
+from pdstore.sources.variants import APPLIED_KINDS, DELETION, INSERTION, KINDS
 from pdstore.store import Store, read_required
 
 # Of variants/: what placing, applying and overlaps take.
@@ -27,7 +27,18 @@ _VARIANTS = (
     "allele_index",
     "record_position",
     "record_length",
+    "length_change",
 )
+# Of those, what a damaged or hostile store could lead astray with: lowest and highest value.
+_LONGEST = 2**31 - 1
+_POSSIBLE = {
+    "position": (1, _LONGEST),
+    "kind": (0, len(KINDS) - 1),
+    "genotype_record": (0, 2**62),
+    "allele_index": (1, 127),
+    "record_position": (1, _LONGEST),
+    "record_length": (1, _LONGEST),
+}
 
 
 @dataclass(frozen=True)
@@ -140,9 +151,24 @@ def reaches(store: Store, window: WindowSpec, genes: Sequence[int]) -> list[Reac
 
 def filled_reach(store: Store, window: WindowSpec, gene: int) -> Reach:
     """What the window of a gene reaches, as its group in windows/ has it."""
+    path = window_path(window)
     names = ("window_start", "reach_before", "reach_after", "variant_start", "variant_count")
-    found = read_required(store, {f"{window_path(window)}/{name}": gene for name in names})
-    start, before, after, first, count = (int(value) for value in found.values())
+    found = read_required(
+        store, {f"{path}/{name}": gene for name in names} | {"genes/gene_tss": gene, "genes/gene_strand": gene}
+    )
+    *numbers, tss, strand = found.values()
+    start, before, after, first, count = map(int, numbers)
+    variants, bases = store.array("variants/position").shape[0], store.array("reference/sequence").shape[0]
+    if (
+        start != window.start(int(tss), str(strand))
+        or min(before, after, first, count) < 0
+        or max(before, after) > bases
+        or first + count > variants
+    ):
+        raise DamagedDataError(
+            f"store {store.url}: {path} has impossible values for gene {gene}: window_start {start}, reach {before} "
+            f"and {after}, variants {first} + {count}; fill another store"
+        )
     return Reach(slice(first, first + count), start - before, start + window.length + after)
 
 
@@ -168,7 +194,13 @@ def read_gene_window(store: Store, window: WindowSpec, gene: int, reach: Reach |
     columns = np.flatnonzero(np.isin(kind, APPLIED_KINDS[window.variants]))
     footprints = _footprints(window.variants, of).of(columns)
     ref, alt = (of[name][columns].astype(object) for name in ("ref", "alt"))
-    alleles = stretch_alleles(stretch, position[columns], ref, alt, footprints.anchored)
+    try:
+        alleles = stretch_alleles(stretch, position[columns], ref, alt, footprints.anchored)
+    except ValueError as error:
+        # Letters that are no ASCII are a ValueError, too.
+        raise DamagedDataError(
+            f"store {store.url}: variants/ and {window_path(window)} do not agree: {error}; make the store again"
+        ) from error
     before = stretch.tss - window.tss_offset
     # 1-based first position of the window.
     first = reach.end - before - window.length + 1 if stretch.reverses else reach.start + before + 1
@@ -189,15 +221,20 @@ def read_gene_window(store: Store, window: WindowSpec, gene: int, reach: Reach |
     )
 
 
-def read_calls(store: Store, window: GeneWindow) -> WindowCalls:
-    """Who carries the alleles of a window."""
+def read_calls(store: Store, window: GeneWindow, people: NDArray[np.int64] | None = None) -> WindowCalls:
+    """Who carries the alleles of a window, among all people or those in some columns of genotypes/."""
     record, columns = window.record, window.columns
-    people, ploidy = store.array("genotypes/call_genotype").shape[1:]
+    everybody, ploidy = store.array("genotypes/call_genotype").shape[1:]
     if not len(record):
-        return WindowCalls(np.zeros((0, people, ploidy), bool), np.zeros((people, ploidy), bool), 0, 0)
+        count = everybody if people is None else len(people)
+        return WindowCalls(np.zeros((0, count, ploidy), bool), np.zeros((count, ploidy), bool), 0, 0)
     # Trimming moves alleles by some bases, so records of neighbours may stand in another order than the alleles.
     first, last = int(record.min()), int(record.max())
+    if last >= store.array("genotypes/call_genotype").shape[0]:
+        raise DamagedDataError(f"store {store.url}: variants/ names record {last}, which genotypes/ lacks")
     calls = store.read("genotypes/call_genotype", slice(first, last + 1))
+    if people is not None:
+        calls = calls[:, people]
     absent: NDArray[np.bool_] = (calls == -2).all(axis=0)
     scored = calls[np.unique(record[window.scored_columns]) - first]
     return WindowCalls(
@@ -279,7 +316,13 @@ def _inside(alleles: StretchAlleles, before: int, length: int) -> NDArray[np.boo
 def _read_variants(store: Store, rows: slice, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Rows of some arrays of variants/, by name."""
     found = read_required(store, {f"variants/{name}": rows for name in names})
-    return {path.removeprefix("variants/"): values for path, values in found.items()}
+    of = {path.removeprefix("variants/"): values for path, values in found.items()}
+    for name, (lowest, highest) in _POSSIBLE.items():
+        if name in of and len(of[name]) and not lowest <= of[name].min() <= of[name].max() <= highest:
+            raise DamagedDataError(
+                f"store {store.url}: variants/{name} has values that cannot be; make the store again"
+            )
+    return of
 
 
 def _footprints(variants: Variants, of: Mapping[str, NDArray[Any]]) -> Footprints:
@@ -291,7 +334,7 @@ def _footprints(variants: Variants, of: Mapping[str, NDArray[Any]]) -> Footprint
     applied = np.isin(of["kind"], APPLIED_KINDS[variants])
     first = np.where(applied, of["record_position"].astype(np.int64) - 1, position)
     last = np.where(applied, first + of["record_length"] - 1, position)
-    return Footprints(first, last, record, np.isin(of["kind"], (INSERTION, DELETION)), applied & (_gained(of) > 0))
+    return Footprints(first, last, record, np.isin(of["kind"], (INSERTION, DELETION)), of["length_change"] > 0)
 
 
 def _reaches_on_contig(store: Store, variants: Variants, rows: slice) -> Reaches:
@@ -299,12 +342,6 @@ def _reaches_on_contig(store: Store, variants: Variants, rows: slice) -> Reaches
     if variants == "snv":
         of = _read_variants(store, rows, ("position", "genotype_record"))
         return Reaches(_footprints(variants, of), np.zeros(len(of["position"]), dtype=np.int64))
-    of = _read_variants(store, rows, _VARIANTS)
-    loses = np.isin(of["kind"], APPLIED_KINDS[variants]) & (of["carriers"] > 0)
-    return Reaches(_footprints(variants, of), np.where(loses, np.maximum(-_gained(of), 0), 0))
-
-
-def _gained(of: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Bases that each allele adds: of those that are spelt out."""
-    ref, alt = (np.fromiter(map(len, of[name]), dtype=np.int64) for name in ("ref", "alt"))
-    return alt - ref
+    of = _read_variants(store, rows, [name for name in _VARIANTS if name not in ("ref", "alt")])
+    lost = np.maximum(-of["length_change"].astype(np.int64), 0)
+    return Reaches(_footprints(variants, of), np.where(of["carriers"] > 0, lost, 0))

@@ -143,6 +143,7 @@ def write_variants(store: Store, copied: CopiedGenotypes, contig_names: Sequence
         "allele_index": alleles.allele_index,
         "record_position": alleles.record_position,
         "record_length": alleles.record_length,
+        "length_change": alleles.length_change,
     }
     store.write("variants/contig_id", ..., np.array(contig_names, dtype=object))
     for name, values in columns.items():

@@ -62,6 +62,18 @@ def require_same_model(store: Store, group: str, reference: ModelReference, mode
             )
 
 
+def require_same_window(store: Store, reference: ModelReference) -> None:
+    """Raise `ProvenanceError` where predictions or attributions of a model are of another window, or other variants."""
+    for parent in _GROUPS_OF_A_MODEL:
+        path = f"{parent}/{reference.name}"
+        filled = store.group(path).attrs.get("window") if _is_filled(store, path) else reference.window.name
+        if filled != reference.window.name:
+            raise ProvenanceError(
+                f"{path} was filled with window {filled}, but {reference.window.name} is given now; give the same "
+                "--variants, or fill another store"
+            )
+
+
 def filled_weights(store: Store, model: str) -> str:
     """SHA-256 of the weights that predictions and attributions of a model were filled with.
 

@@ -19,7 +19,7 @@ from pdstore.haplotypes.build import alternate_dosage
 from pdstore.models.registry import ModelReference
 from pdstore.schema import filled_array
 from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
-from pdstore.stages.model_group import filled_weights
+from pdstore.stages.model_group import filled_weights, require_same_window
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.store import Store, genes_written
 
@@ -68,6 +68,7 @@ class Statistics:
         return filled_array(self.group)
 
     def prepare(self, store: Store) -> None:
+        require_same_window(store, self.model)
         sizes = window_variant_sizes(store, self.model.window) | {"statistics": len(GENE_STATISTICS)}
         attributes = {
             "model": self.model.name,
@@ -142,7 +143,9 @@ class Statistics:
                 store.write(f"{self.group}/{name}", ..., values)
         for name, p_name in FDR_OF.items() if done else ():
             fdr = benjamini_hochberg(store.read(f"{self.group}/{p_name}"))
-            if not np.array_equal(fdr, store.read_if_filled(f"{self.group}/{name}"), equal_nan=True):
+            # Where no gene has a p-value, all are NaN, as before they are filled: the chunk must be there all the same.
+            unwritten = not store.chunks_written(f"{self.group}/{name}")
+            if unwritten or not np.array_equal(fdr, store.read_if_filled(f"{self.group}/{name}"), equal_nan=True):
                 store.write(f"{self.group}/{name}", ..., fdr)
 
     def describe(self, store: Store, block: Block) -> str:

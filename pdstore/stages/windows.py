@@ -96,8 +96,10 @@ class Windows:
         # From the last run to the first, whose chunk marks the gene as done; whole chunks, with zeros at the end.
         for start in reversed(range(0, len(found.applied), run_length)):
             part = found.applied[start : start + run_length]
-            windows = np.zeros((min(run_length, haplotypes - start), self.window.length, 4), dtype=bool)
-            windows[: len(part)] = haplotype_windows(self.window, window.stretch, window.alleles, part)
+            windows = haplotype_windows(self.window, window.stretch, window.alleles, part)
+            missing = min(run_length, haplotypes - start) - len(part)
+            if missing:
+                windows = np.pad(windows, ((0, missing), (0, 0), (0, 0)))
             store.write(self._mark, (gene, slice(start, start + len(windows))), windows)
 
     def gather(self, store: Store) -> None:
@@ -123,7 +125,7 @@ class Windows:
 
 def count_names(variants: Variants) -> tuple[str, ...]:
     """What `gene_counts` counts, in its order."""
-    fates = ("applied" if kind in APPLIED_KINDS[variants] else "skipped" for kind in range(len(KINDS)))
+    fates = ("applied where carried" if kind in APPLIED_KINDS[variants] else "skipped" for kind in range(len(KINDS)))
     return (
         *(f"{name} alleles, {fate}" for name, fate in zip(KINDS, fates, strict=True)),
         "calls of an allele that overlaps one before it on the haplotype, skipped",

@@ -98,3 +98,11 @@ def test_overlapping_alleles_are_within_reach_as_a_whole() -> None:
 
 def test_what_nobody_carries_pulls_nothing_in() -> None:
     assert reach_of(footprints((160, 170, *DELETION), (205, 205, *SNV)), [0, 0]) == (range(0, 1), 100, 200)
+
+
+def test_a_haplotype_loses_one_allele_of_a_record_and_no_more_than_a_cluster_has() -> None:
+    alternatives = footprints((120, 150, *DELETION), (120, 150, *DELETION), (120, 150, *DELETION))
+    of_one_record = alternatives._replace(record=np.zeros(3, dtype=np.int64))
+    assert reach_of(of_one_record, [30, 25, 20])[1] == 70
+    # Three records that overlap lose no more than the 31 bases that they cover.
+    assert reach_of(alternatives, [30, 25, 20])[1] == 69

@@ -132,9 +132,9 @@ def test_what_was_applied_and_skipped_is_counted(haploid: Store) -> None:
     names = haploid.read(f"{path}/count_name").tolist()
     counted = dict(zip(names, haploid.read(f"{path}/gene_counts", 0).tolist(), strict=True))
     assert {name: count for name, count in counted.items() if count} == {
-        "SNV alleles, applied": 1,
-        "insertion alleles, applied": 2,
-        "deletion alleles, applied": 1,
+        "SNV alleles, applied where carried": 1,
+        "insertion alleles, applied where carried": 2,
+        "deletion alleles, applied where carried": 1,
         "overlapping deletion (*) alleles, skipped": 1,
         "missing calls, read as reference": 2,
         "people with one haplotype": 1,

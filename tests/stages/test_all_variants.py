@@ -1,11 +1,16 @@
 """Every stage of a fill with --variants all, on a small cohort with a haploid person: alleles of every kind count."""
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from builders import RECORDS, Record, write_cohort, write_vcf
 from scipy import stats
 
 from pdstore.analysis.readout import read_out
+from pdstore.errors import DamagedDataError, ProvenanceError
 from pdstore.haplotypes.onehot import one_hot
 from pdstore.init import init_store
 from pdstore.models.cnn import CnnConfig
@@ -13,6 +18,9 @@ from pdstore.models.cnn_training import train_cnn
 from pdstore.models.registry import ModelReference
 from pdstore.query import query_gene
 from pdstore.sources.variants import COMPLEX, DELETION, INSERTION, MNV, SNV, SYMBOLIC
+from pdstore.stages.eqtl import Eqtl
+from pdstore.stages.statistics import Statistics
+from pdstore.stages.windows import Windows
 from pdstore.store import Store, open_store
 
 HAPLOID = 5
@@ -130,8 +138,8 @@ def test_counts_are_those_of_the_window(store: Store, reference: ModelReference)
     names = store.read(f"{path}/count_name").tolist()
     counts = dict(zip(names, store.read(f"{path}/gene_counts", GAMMA).tolist(), strict=True))
     assert counts["people with one haplotype"] == 1
-    assert counts["insertion alleles, applied"] == counts["deletion alleles, applied"] == 1
-    assert counts["MNV alleles, applied"] == 1
+    assert counts["insertion alleles, applied where carried"] == counts["deletion alleles, applied where carried"] == 1
+    assert counts["MNV alleles, applied where carried"] == 1
     # 2:120 has three alleles that are not called: one person has none, another one.
     assert counts["missing calls, read as reference"] == 3
     totals = store.group(path).attrs["counts"]
@@ -142,3 +150,48 @@ def test_a_query_answers_for_all_variants(store: Store) -> None:
     answer = query_gene(store, "GAMMA")
     assert answer["n_samples"] == 6
     assert answer["correlation"]["pearson_r"] is not None
+
+
+def test_statistics_of_other_windows_than_the_predictions_are_refused(
+    store: Store, reference: ModelReference, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(store.url, tmp_path / "store.zarr"))
+    opened, snvs = open_store(path, "r+"), replace(reference, variants="snv")
+    for stage in (Windows(snvs.window), Eqtl(snvs.window)):
+        stage.prepare(opened)
+    shutil.rmtree(path / "statistics")
+    with pytest.raises(
+        ProvenanceError, match=r"predictions/cnn was filled with window .*_all, but .*_snv is given now"
+    ):
+        Statistics(snvs).prepare(opened)
+    assert opened.members("statistics") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("windows/{window}/variant_start", -8),
+        ("windows/{window}/variant_count", 10**6),
+        ("windows/{window}/window_start", 3),
+        ("windows/{window}/reach_before", 2**30),
+        ("windows/{window}/reach_after", -1),
+        ("variants/kind", 11),
+        ("variants/kind", -1),
+        ("variants/genotype_record", 10**9),
+        ("variants/allele_index", 0),
+        ("variants/record_length", 0),
+        ("variants/ref", ""),
+        ("variants/alt", "\u00e9"),
+        ("variants/position", 2**31 - 1),
+    ],
+)
+def test_impossible_values_of_a_damaged_store_end_in_one_error(
+    store: Store, reference: ModelReference, tmp_path: Path, path: str, value: object
+) -> None:
+    opened = open_store(shutil.copytree(store.url, tmp_path / "store.zarr"), "r+")
+    path = path.format(window=reference.window.name)
+    values = opened.read(path)
+    values[...] = value
+    opened.write(path, ..., values)
+    with pytest.raises(DamagedDataError):
+        Windows(reference.window).run(opened, (GAMMA,))

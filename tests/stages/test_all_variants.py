@@ -195,3 +195,18 @@ def test_impossible_values_of_a_damaged_store_end_in_one_error(
     opened.write(path, ..., values)
     with pytest.raises(DamagedDataError):
         Windows(reference.window).run(opened, (GAMMA,))
+
+
+def test_where_no_gene_has_a_p_value_queries_answer_all_the_same(
+    store: Store, reference: ModelReference, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(store.url, tmp_path / "store.zarr"))
+    shutil.rmtree(path / "statistics")
+    opened = open_store(path, "r+")
+    opened.write("expression/observed", ..., np.full((4, 6), np.nan, dtype=np.float32))
+    stage = Statistics(reference)
+    stage.prepare(opened)
+    for block in stage.pending(opened, range(4)).todo:
+        stage.run(opened, block)
+    stage.gather(opened)
+    assert query_gene(opened, "GAMMA")["correlation"]["fdr"] is None

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, Format, StoreOption, note
 
 INTERRUPTED = "interrupted: what was computed is kept; run the same command to go on"
+_FAILURES_SHOWN = 20
 
 
 def command(
@@ -20,43 +21,138 @@ def command(
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="xpresso, cnn, enformer (windows only), or a plugin's.")
-    ] = "",
-    weights: Annotated[Path | None, typer.Option("--weights", "-w", help="The model's weights.")] = None,
+    model: Annotated[str, typer.Option("--model", "-m", help="enformer, xpresso, cnn, or a plugin's.")] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", "-w", help="The model's weights: a file; for enformer also a folder or a hub name."),
+    ] = None,
     genes: Annotated[
         str | None, typer.Option("--genes", help="Only these genes: symbols or ids, separated by commas.")
     ] = None,
     variants: Annotated[
         Literal["snv", "all"],
-        typer.Option("--variants", help="Apply SNVs only, or every allele that is spelt out; one of them a store."),
+        typer.Option("--variants", help="Apply SNVs only, or every allele that is spelt out."),
     ] = "snv",
-    device: Annotated[str, typer.Option("--device", help="Torch device.")] = "cpu",
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Worker processes.", show_default="the machine's cores")
+    label: Annotated[
+        str,
+        typer.Option("--as", metavar="NAME", help="Name of this set of predictions.", show_default="the model's"),
+    ] = "",
+    tracks: Annotated[
+        str | None,
+        typer.Option(
+            "--tracks",
+            help="Tracks to keep: indices (0-99,4980), a glob over descriptions, or all.",
+            show_default=False,
+        ),
     ] = None,
+    targets: Annotated[
+        Path | None, typer.Option("--targets", help="Table of the model's tracks, as Basenji's targets_human.txt.")
+    ] = None,
+    bins: Annotated[
+        str | None, typer.Option("--bins", help="Output bins to keep, 0-based; enformer's are 447-449.")
+    ] = None,
+    head: Annotated[str | None, typer.Option("--head", help="Head of the model: human or mouse.")] = None,
+    use_tf_gamma: Annotated[
+        bool | None,
+        typer.Option(
+            "--use-tf-gamma/--no-use-tf-gamma",
+            help="Whether enformer's weights come from TensorFlow.",
+            show_default="as the weights say",
+        ),
+    ] = None,
+    ensemble: Annotated[
+        bool,
+        typer.Option("--ensemble", help="Mean over shifts of -3 to 3 bp and both strands, as a set of its own; 14 x."),
+    ] = False,
+    readout: Annotated[
+        str | None,
+        typer.Option(
+            "--readout",
+            help="sum, sum_log, log2_sum or elastic_net; what is stored is read out anew, no model is run.",
+            show_default="the store's, or sum",
+        ),
+    ] = None,
+    readout_weights: Annotated[
+        Path | None, typer.Option("--readout-weights", help="CSV with the weights of the elastic net.")
+    ] = None,
+    precision: Annotated[
+        Literal["float32", "tf32", "bf16"],
+        typer.Option("--precision", help="Arithmetic; the README says what less than float32 costs."),
+    ] = "float32",
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Windows in the model at once.", show_default="the model's"),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Torch device: cpu, cuda, cuda:1.")] = "cpu",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="Worker processes.", show_default="one a GPU, else one; without a model one a core"
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Use the workers of this dask scheduler: tcp://host:8786."),
+    ] = None,
+    slurm: Annotated[
+        Path | None, typer.Option("--slurm", metavar="YAML", help="Use workers in SLURM jobs: see the README.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what there is to do, how big it gets and how long it takes.")
+    ] = False,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How --dry-run prints its answer.")] = Format.table,
 ) -> None:
     """Fill a store with windows, predictions, attributions, eQTL slopes and statistics.
 
     What is there is not computed again: an interrupted fill goes on where it stopped.
 
     Example:
-    pdstore fill -s cohort.zarr --model xpresso --weights GM12878.h5
+    pdstore fill -s cohort.zarr --model enformer --weights enformer/ --device cuda --dry-run
     """
     from pdstore.errors import ModelError, UsageError
-    from pdstore.fill import fill
+    from pdstore.fill import FillError, fill
+    from pdstore.jobs.cluster import Cluster
+    from pdstore.models.protocol import ModelOptions
     from pdstore.models.registry import ModelReference, model_names
 
     from .progress import FillProgress
 
     if not model:
         raise ModelError(f"which model? Give --model: {', '.join(model_names())}")
-    reference = ModelReference(model, weights.absolute() if weights else None, device, variants)
     if genes is not None and not genes.strip(" ,"):
         raise UsageError("--genes names no gene; leave it out for all")
+    options = ModelOptions(
+        targets=targets.absolute() if targets else None,
+        tracks=tracks,
+        bins=bins,
+        head=head,
+        use_tf_gamma=use_tf_gamma,
+        precision=precision,
+        ensemble=ensemble,
+        batch_size=batch_size,
+    )
+    # A name of the hub is no file.
+    found = weights.absolute() if weights is not None and weights.exists() else weights
+    reference = ModelReference(model, found, device, variants, options, label)
     wanted = [name for name in (genes or "").split(",") if name.strip()]
+    cluster = Cluster(workers, scheduler, slurm)
+    if dry_run:
+        from .plan_table import print_plan
+
+        print_plan(store, reference, stages or (), wanted, cluster, format)
+        return
+    failed: FillError | None = None
     with FillProgress() as progress:
-        report = fill(store, reference, progress, stages or (), wanted, workers)
+        try:
+            report = fill(store, reference, progress, stages or (), wanted, cluster, readout, readout_weights)
+        except FillError as error:
+            report, failed = error.report, error
+    for group in report.readouts_changed:
+        note(f"{group} is read out anew from its stored tracks; no model was run for it")
+    for failure in report.failures[:_FAILURES_SHOWN]:
+        note(f"failed: {failure}")
+    if len(report.failures) > _FAILURES_SHOWN:
+        note(f"failed: {len(report.failures) - _FAILURES_SHOWN:,} more blocks")
     if report.genes_outside_contig:
         note(f"{report.genes_outside_contig} genes have windows that leave their contig; the bases beyond it are N")
     if report.genes_without_r:
@@ -64,9 +160,11 @@ def command(
     if report.genes_without_selection:
         reason = "ISM does not add up to the prediction, no allele varies, or under 3 people"
         note(f"{report.genes_without_selection} genes have no defined drivers: {reason}")
+    if failed is not None:
+        raise failed
     if not any(report.computed.values()):
         done = sum(report.done_before.values())
         typer.echo(f"nothing to do: all {done:,} blocks of {', '.join(report.done_before)} are filled")
         return
-    for stage, blocks in report.computed.items():
-        typer.echo(f"{stage}: {blocks:,} blocks computed, {report.done_before[stage]:,} were there")
+    for step, blocks in report.computed.items():
+        typer.echo(f"{step}: {blocks:,} blocks computed, {report.done_before[step]:,} were there")

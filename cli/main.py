@@ -9,7 +9,7 @@ import typer
 
 from pdstore.errors import PdstoreError
 
-from . import demo, fill, init, query, schema, status, validate
+from . import clear, demo, fill, init, query, schema, status, validate
 from .output import note, plain
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for module in (demo, init, fill, status, query, validate, schema):
+for module in (demo, init, fill, clear, status, query, validate, schema):
     app.command(name=module.__name__.rsplit(".", 1)[-1])(_interruptible(module.command))
 
 _debug = False

@@ -40,3 +40,15 @@ def number(value: float | int | None, digits: int = 3) -> str:
     if value != 0 and abs(value) < 10**-digits:
         return f"{value:.1e}"
     return f"{value:.{digits}f}"
+
+
+_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def size(number_of_bytes: float) -> str:
+    """Bytes for a person."""
+    for unit in _SIZE_UNITS:
+        if number_of_bytes < 1000 or unit == _SIZE_UNITS[-1]:
+            return f"{number_of_bytes:.0f} {unit}" if unit == "B" else f"{number_of_bytes:.1f} {unit}"
+        number_of_bytes /= 1000
+    raise AssertionError("the last unit takes every size")

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -17,16 +17,15 @@ class FillProgress:
     def __init__(self) -> None:
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description:>12}"),
+            TextColumn("{task.description:>22}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
             console=console,
             disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
-        self._name, self._todo, self._done_now = "", 0, 0
+        self._name, self._unit = "", ""
+        self._blocks, self._units, self._blocks_done, self._units_done, self._failed = 0, 0, 0, 0, 0
         self._began = self._last_line = 0.0
 
     def __enter__(self) -> Self:
@@ -38,33 +37,63 @@ class FillProgress:
     ) -> None:
         self._bar.stop()
 
-    def stage_begins(self, name: str, todo: int, done: int) -> None:
-        """Show a new stage; nothing where there is nothing to do."""
-        self._name, self._todo, self._done_now = name, todo, 0
+    def waiting(self, what: str) -> None:
+        """Say that nothing goes on yet."""
+        print(f"pdstore: waiting for {what}", file=sys.stderr, flush=True)
+
+    def step_begins(self, name: str, unit: str, blocks: int, units: int, done: int) -> None:
+        """Show a new step; nothing where there is nothing to do."""
+        self._name, self._unit, self._blocks, self._units = name, unit, blocks, units
+        self._blocks_done = self._units_done = self._failed = 0
         self._began = self._last_line = time.monotonic()
         self._task = None
-        if todo:
-            self._task = self._bar.add_task(name, total=todo, rate="")
-            self._line(f"{todo:,} blocks to do, {done:,} done before")
+        if blocks:
+            self._task = self._bar.add_task(name, total=units, state=f"0/{blocks:,} blocks")
+            what = "" if unit == "genes" else f" ({units:,} {unit})"
+            self._line(f"{blocks:,} blocks{what} to do, {done:,} blocks done before")
 
-    def block_done(self) -> None:
+    def block_done(self, units: int, worked: bool) -> None:
         """Advance by a block."""
-        self._done_now += 1
+        self._blocks_done += 1
+        self._units_done += units
+        self._failed += not worked
         now = time.monotonic()
-        rate = self._done_now / max(now - self._began, 1e-9)
+        state = self._state(now - self._began)
         if self._task is not None:
-            self._bar.update(self._task, advance=1, rate=f"{rate:,.1f} blocks/s")
+            self._bar.update(self._task, advance=units, state=state)
         if now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (self._todo - self._done_now) / rate
-            self._line(f"{self._done_now:,} of {self._todo:,} blocks, {rate:,.1f} blocks/s, {left:,.0f} s left")
+            self._line(state)
 
-    def stage_ends(self) -> None:
-        """Say how fast the stage was."""
-        if self._todo:
-            seconds = time.monotonic() - self._began
-            self._line(f"{self._done_now:,} blocks in {seconds:,.1f} s")
+    def step_ends(self) -> None:
+        """Say how fast the step was."""
+        if self._blocks:
+            seconds = max(time.monotonic() - self._began, 1e-9)
+            rate = _rate(self._units_done / seconds)
+            self._line(f"{self._blocks_done:,} blocks in {duration(seconds)}, {rate} {self._unit}/s")
+
+    def _state(self, seconds: float) -> str:
+        rate = self._units_done / max(seconds, 1e-9)
+        left = duration((self._units - self._units_done) / rate) if rate else "?"
+        failed = f", {self._failed:,} failed" if self._failed else ""
+        return f"{self._blocks_done:,}/{self._blocks:,} blocks{failed}, {_rate(rate)} {self._unit}/s, {left} left"
 
     def _line(self, text: str) -> None:
         if self._bar.disable:
             print(f"pdstore: {self._name}: {text}", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A time span for a person: 42 s, 3 min 20 s, 5 h 07 min, 12.5 days."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    if minutes < 59.5:
+        return f"{int(minutes)} min {int(seconds % 60)} s"
+    if minutes < 48 * 60:
+        return f"{int(minutes // 60)} h {int(minutes % 60):02d} min"
+    return f"{minutes / 60 / 24:,.1f} days"
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.3g}"

@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import DEFAULT_STORE, Format, StoreOption, plain
+from .output import DEFAULT_STORE, Format, StoreOption, plain, size
 
 _COLOURS = {"filled": "green", "partly filled": "yellow", "empty": "yellow", "stale": "red", "damaged": "red"}
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def command(
@@ -49,7 +48,7 @@ def _print(status: Mapping[str, Any]) -> None:
             (plain(status["store"]), "bold"),
             plain(
                 f"{build}  {status['people']:,} people  {status['genes']:,} genes  {status['variants']:,} variants  "
-                f"{_size(status['bytes'])}"
+                f"{size(status['bytes'])}"
             ),
         )
     )
@@ -70,7 +69,7 @@ def _print(status: Mapping[str, Any]) -> None:
     table.add_column("state")
     for group in status["groups"]:
         state = Text(group["state"], _COLOURS[group["state"]])
-        table.add_row(plain(group["group"]), f"{group['filled']:,} of {group['genes']:,}", _size(group["bytes"]), state)
+        table.add_row(plain(group["group"]), f"{group['filled']:,} of {group['genes']:,}", size(group["bytes"]), state)
     console.print(table)
     for group in status["groups"]:
         if group["reason"]:
@@ -99,11 +98,3 @@ def _print_csv(status: Mapping[str, Any]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("group", "what", "value"))
     writer.writerows(rows)
-
-
-def _size(size: float) -> str:
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError("the last unit takes every size")

@@ -79,3 +79,15 @@ class JobError(PdstoreError):
 
     kind = "job"
     exit_status = 1
+
+
+class LeaseError(JobError):
+    """Another job writes to the store, or took it over."""
+
+    kind = "lease"
+
+
+class DiskFullError(JobError):
+    """There is no room for what is to be written."""
+
+    kind = "disk"

@@ -1,49 +1,66 @@
 """Stages run by jobs: what is not in the store yet is computed, in the order in which data flows."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from pdstore.errors import JobError, UsageError
-from pdstore.jobs.run import Failure, local_client, run_tasks, usable_cores
-from pdstore.models.device import check_device
+from pdstore.jobs.cluster import (
+    Cluster,
+    local_client,
+    scheduler_client,
+    slurm_client,
+    usable_cores,
+    worker_number,
+)
+from pdstore.jobs.run import run_tasks
+from pdstore.lease import held_lease
+from pdstore.models.device import check_device, use_cores, use_gpu, visible_gpus
 from pdstore.models.registry import ModelReference
-from pdstore.models.weights import existing_weights
+from pdstore.plan import check_disk, plan_stages, window_sizes
 from pdstore.query import find_gene
-from pdstore.stages.attributions import Attributions
+from pdstore.stages.attributions import Attributions, IsmEffects
 from pdstore.stages.eqtl import Eqtl
-from pdstore.stages.model_group import check_model
-from pdstore.stages.predictions import Predictions
+from pdstore.stages.model_group import GROUPS_OF_A_MODEL, check_model
+from pdstore.stages.predictions import PersonPredictions, Predictions
+from pdstore.stages.readouts import check_readout, set_readout
 from pdstore.stages.stage import Block, Stage
 from pdstore.stages.statistics import Statistics
 from pdstore.stages.windows import Windows, windows_outside_contig
 from pdstore.store import Store, open_store
 
-STAGES: dict[str, Callable[[ModelReference], Stage]] = {
-    "windows": lambda model: Windows(model.window),
-    "predictions": Predictions,
-    "attributions": Attributions,
-    "eqtl": lambda model: Eqtl(model.window),
-    "statistics": Statistics,
+if TYPE_CHECKING:
+    from pdstore.jobs.run import Client
+
+STAGES: dict[str, tuple[Callable[[ModelReference], Stage], ...]] = {
+    "windows": (lambda model: Windows(model.window),),
+    "predictions": (Predictions, PersonPredictions),
+    "attributions": (Attributions, IsmEffects),
+    "eqtl": (lambda model: Eqtl(model.window),),
+    "statistics": (Statistics,),
 }
-"""Stage by name, in the order in which they are filled."""
+"""Steps of each stage by its name, in the order in which they are filled."""
 
 
 class Observer(Protocol):
     """Is told how a fill goes."""
 
-    def stage_begins(self, name: str, todo: int, done: int) -> None:
-        """A stage begins, with so many blocks to do and so many done before."""
+    def waiting(self, what: str) -> None:
+        """Nothing goes on until something comes: workers of a cluster."""
 
-    def block_done(self) -> None:
-        """A block of the stage is done."""
+    def step_begins(self, name: str, unit: str, blocks: int, units: int, done: int) -> None:
+        """A step begins: so many blocks to do, so many units (haplotypes, …) in them, so many blocks done before."""
 
-    def stage_ends(self) -> None:
-        """The stage is done."""
+    def block_done(self, units: int, worked: bool) -> None:
+        """A block of the step, with so many units in it, is done, or failed for good."""
+
+    def step_ends(self) -> None:
+        """The step is done."""
 
 
 @dataclass
@@ -53,9 +70,13 @@ class FillReport:
     Attributes
     ----------
     computed : dict
-        Stage → blocks computed now.
+        Step → blocks computed now.
     done_before : dict
-        Stage → blocks that were in the store already.
+        Step → blocks that were in the store already.
+    failures : list of str
+        Blocks that failed at every attempt: which, and the error.
+    readouts_changed : list of str
+        Groups whose derived values were read out anew from their tracks, in another way than before.
     genes_outside_contig : int
         Genes whose window leaves the contig; the bases beyond are N.
     genes_without_r : int
@@ -67,9 +88,30 @@ class FillReport:
 
     computed: dict[str, int] = field(default_factory=dict)
     done_before: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    readouts_changed: list[str] = field(default_factory=list)
     genes_outside_contig: int = 0
     genes_without_r: int = 0
     genes_without_selection: int = 0
+
+
+class FillError(JobError):
+    """Blocks failed at every attempt; the others are in the store.
+
+    Attributes
+    ----------
+    report : FillReport
+        What was done, and every failure.
+    """
+
+    def __init__(self, report: FillReport) -> None:
+        failed = len(report.failures)
+        blocks = "1 block" if failed == 1 else f"{failed:,} blocks"
+        super().__init__(
+            f"{blocks} failed at each of three attempts, first {report.failures[0]}; the rest is filled, fill again "
+            "to try these again"
+        )
+        self.report = report
 
 
 def fill(
@@ -78,7 +120,9 @@ def fill(
     observer: Observer,
     stages: Sequence[str] = (),
     genes: Sequence[str] = (),
-    workers: int | None = None,
+    cluster: Cluster | None = None,
+    readout: str | None = None,
+    readout_weights: Path | None = None,
 ) -> FillReport:
     """Fill a store: compute every block that is missing.
 
@@ -94,8 +138,13 @@ def fill(
         Names of stages; none means all. They are filled in the order in which data flows.
     genes : sequence of str
         Symbols or ids; none means all.
-    workers : int, optional
-        Worker processes; as many as there are cores where not given.
+    cluster : Cluster, optional
+        Where it runs; this machine where not given.
+    readout : str, optional
+        How a haplotype's tracks become one number; the store's, or the model's for a new set, where not given. Where
+        the store has another, it is derived anew from the stored tracks.
+    readout_weights : Path, optional
+        CSV of the elastic net's weights.
 
     Returns
     -------
@@ -104,63 +153,169 @@ def fill(
     Raises
     ------
     UsageError
-        A stage that does not exist.
-    JobError
+        A stage, a readout or an option of the model that does not exist.
+    LeaseError
+        Another fill, or a clear, writes to the store.
+    DiskFullError
+        There is no room for what would be, or is, written.
+    FillError
         Blocks failed three times each; the others are in the store.
     """
-    for name in stages:
-        if name not in STAGES:
-            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(STAGES)}")
-    store = open_store(url, mode="r+")
-    rows = sorted({find_gene(store, gene) for gene in genes}) or list(range(store.array("genes/gene_tss").shape[0]))
-    selected = [name for name in STAGES if not stages or name in stages]
-    check_device(model.device)
-    if model.weights is not None:
-        existing_weights(model.weights, model.name)
-    if {"predictions", "attributions"} & set(selected) or ("statistics" in selected and model.weights):
-        # Before hours go into windows.
-        check_model(store, model)
-    report = FillReport()
-    failures: list[str] = []
-    with ExitStack() as stack:
-        client = None
+    selected = selected_stages(stages)
+    check_readout(readout, readout_weights)
+    if readout is not None and "predictions" not in selected:
+        raise UsageError("--readout is how predictions are read out: fill predictions with it, or name no stage")
+    store = open_store(url)
+    rows = selected_genes(store, genes)
+    check_usable(store, model, selected, cluster or Cluster())
+    with held_lease(url, "fill") as lease, ExitStack() as stack:
+        store = open_store(url, "r+", lease)
+        store.remove_leftovers()
+        check_disk(store, plan_stages(store, model, selected, rows, window_sizes(store, model.window, rows)))
+        clients = stack.enter_context(worker_clients(cluster or Cluster(), model, observer))
+        report = FillReport()
         for name in selected:
-            stage = STAGES[name](model)
-            stage.prepare(store)
-            pending = stage.pending(store, rows)
-            observer.stage_begins(name, len(pending.todo), pending.done)
-            failed: list[Failure[Block]] = []
-            if pending.todo:
-                if client is None:
-                    client = stack.enter_context(local_client(workers or usable_cores()))
-                failed = run_tasks(client, partial(_run_block, stage, url), pending.todo, observer.block_done)
-            stage.gather(store)
-            observer.stage_ends()
-            report.computed[name] = len(pending.todo) - len(failed)
-            report.done_before[name] = pending.done
-            if failed:
-                failures = [f"{stage.describe(store, failure.task)}: {failure.error}" for failure in failed]
-                break
-        if "windows" in report.computed:
-            report.genes_outside_contig = windows_outside_contig(store, model.window)
-        if "statistics" in report.computed:
-            statistics = f"statistics/{model.name}"
-            done = store.read_if_filled(f"{statistics}/n_samples") >= 0
-            without_r = np.isnan(store.read_if_filled(f"{statistics}/pearson_r"))
-            report.genes_without_r = int((done & without_r).sum())
-            report.genes_without_selection = int(
-                (done & (store.read_if_filled(f"{statistics}/driver_count") < 0)).sum()
-            )
-    if failures:
-        more = f" (and {len(failures) - 1} more blocks)" if len(failures) > 1 else ""
-        raise JobError(f"{failures[0]}{more}; what was computed is kept, fill again to go on")
+            for step in steps(model, name):
+                step.prepare(store)
+                if step.runs_model and set_readout(
+                    store, step.group, *_readout_of(store, step, readout, readout_weights)
+                ):
+                    report.readouts_changed.append(step.group)
+                rows = _fill_step(store, step, rows, clients, observer, report)
+        _count(store, model, report)
+    if report.failures:
+        raise FillError(report)
     return report
 
 
-def _run_block(stage: Stage, url: str, block: Block) -> None:
-    stage.run(_store_of_worker(url), block)
+def selected_stages(stages: Sequence[str]) -> list[str]:
+    """Names of stages in the order in which data flows, all where none is named; `UsageError` for one there is not."""
+    for name in stages:
+        if name not in STAGES:
+            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(STAGES)}")
+    return [name for name in STAGES if not stages or name in stages]
+
+
+def selected_genes(store: Store, genes: Sequence[str]) -> list[int]:
+    """Rows of genes by symbol or id, all where none is named."""
+    return sorted({find_gene(store, gene) for gene in genes}) or list(range(store.array("genes/gene_tss").shape[0]))
+
+
+def steps(model: ModelReference, stage: str) -> list[Stage]:
+    """The steps of a stage."""
+    return [make_step(model) for make_step in STAGES[stage]]
+
+
+def check_usable(store: Store, model: ModelReference, selected: Sequence[str], cluster: Cluster) -> None:
+    """Hold device, weights and options of a model against this machine and the store, before hours go into windows."""
+    if cluster.is_local:
+        check_device(model.device)
+    given = model.weights is not None or model.options.given()
+    if set(GROUPS_OF_A_MODEL) & set(selected) or ("statistics" in selected and given):
+        check_model(store, model)
+
+
+@contextmanager
+def worker_clients(
+    cluster: Cluster, model: ModelReference, observer: Observer
+) -> "Iterator[Callable[[Stage], tuple[Client, int | None]]]":
+    """A client of workers for a stage, and the cores that the model may use in each; None where that is theirs to know.
+
+    Workers are started when the first stage has something to do. Those of this machine are other ones where a stage
+    runs the model: one a GPU, or one that takes all cores, and two blocks in each, so that one is read or written while
+    the other is in the model.
+    """
+    with ExitStack() as stack:
+        running: dict[tuple[int, int], Client] = {}
+
+        def client_of(stage: Stage) -> "tuple[Client, int | None]":
+            if not cluster.is_local:
+                if not running:
+                    connect = (
+                        scheduler_client(cluster.scheduler) if cluster.scheduler else slurm_client(_slurm(cluster))
+                    )
+                    running[0, 0] = stack.enter_context(connect)
+                client = running[0, 0]
+                if not client.nthreads():
+                    observer.waiting("the first worker of the cluster")
+                return client, None
+            workers = cluster.local_workers(stage.runs_model, visible_gpus(model.device))
+            size = (workers, 2 if stage.runs_model else 1)
+            if size not in running:
+                stack.close()
+                running.clear()
+                running[size] = stack.enter_context(local_client(*size))
+            return running[size], max(1, usable_cores() // workers)
+
+        yield client_of
+
+
+def _slurm(cluster: Cluster) -> Path:
+    assert cluster.slurm is not None
+    return cluster.slurm
+
+
+def _readout_of(store: Store, step: Stage, readout: str | None, weights: Path | None) -> tuple[str | None, Path | None]:
+    """What is asked of a step: attributions follow the predictions, where there are any."""
+    parent, label = step.group.split("/")
+    follows = parent == "attributions" and label in store.members("predictions")
+    return (None, None) if follows else (readout, weights)
+
+
+def _fill_step(
+    store: Store,
+    step: Stage,
+    rows: Sequence[int],
+    client_of: "Callable[[Stage], tuple[Client, int | None]]",
+    observer: Observer,
+    report: FillReport,
+) -> list[int]:
+    """Fill one step; gives the genes that the next can go on with: those of which no block failed."""
+    pending = step.pending(store, rows)
+    size_of = dict(zip(pending.todo, pending.sizes, strict=True))
+    observer.step_begins(step.name, step.unit, len(pending.todo), sum(pending.sizes), pending.done)
+    failed_genes: set[int] = set()
+    if pending.todo:
+        client, cores = client_of(step)
+        run = partial(_run_block, step, store.url, store.lease, cores)
+        failures = run_tasks(
+            client, run, pending.todo, lambda block, worked: observer.block_done(size_of[block], worked)
+        )
+        failed_genes = {failure.task[0] for failure in failures}
+        report.failures += [f"{step.describe(store, failure.task)}: {failure.error}" for failure in failures]
+        report.computed[step.name] = len(pending.todo) - len(failures)
+    else:
+        report.computed[step.name] = 0
+    step.gather(store)
+    observer.step_ends()
+    report.done_before[step.name] = pending.done
+    return [row for row in rows if row not in failed_genes]
+
+
+def _count(store: Store, model: ModelReference, report: FillReport) -> None:
+    if "windows" in report.computed:
+        report.genes_outside_contig = windows_outside_contig(store, model.window)
+    if "statistics" in report.computed:
+        statistics = f"statistics/{model.label}"
+        done = store.read_if_filled(f"{statistics}/n_samples") >= 0
+        without_r = np.isnan(store.read_if_filled(f"{statistics}/pearson_r"))
+        report.genes_without_r = int((done & without_r).sum())
+        report.genes_without_selection = int((done & (store.read_if_filled(f"{statistics}/driver_count") < 0)).sum())
+
+
+def _run_block(step: Stage, url: str, lease: str | None, cores: int | None, block: Block) -> None:
+    """Compute a block in a worker."""
+    if step.runs_model:
+        use_resources(cores)
+    step.run(_store_of_worker(url, lease), block)
+
+
+def use_resources(cores: int | None) -> None:
+    """Let the model of this worker compute on so many cores (None: as the worker was started), and a GPU of its own."""
+    use_gpu(worker_number())
+    use_cores(cores)
 
 
 @lru_cache(maxsize=1)
-def _store_of_worker(url: str) -> Store:
-    return open_store(url, mode="r+")
+def _store_of_worker(url: str, lease: str | None) -> Store:
+    return open_store(url, "r+", lease)

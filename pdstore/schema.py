@@ -4,12 +4,14 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import zarr
+import zarr.storage
+from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.errors import ZarrUserWarning
@@ -19,7 +21,7 @@ from pdstore.errors import SchemaError
 # PackBits comes from numcodecs; the house allows its codecs on purpose.
 warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3", category=ZarrUserWarning)
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the layout that this pdstore writes and reads."""
 
 ROOT = ""
@@ -160,6 +162,15 @@ def create_array(
         dimension_names=schema.dims,
         attributes=array_attributes,
     )
+
+
+def encoded_size(schema: ArraySchema, values: NDArray[Any]) -> int:
+    """Bytes that values take as one chunk of an array of a schema."""
+    store = zarr.storage.MemoryStore()
+    sizes = dict(zip(schema.dims, values.shape, strict=True))
+    one_chunk = replace(schema, chunks=(None,) * len(schema.dims))
+    create_array(zarr.group(store=store, zarr_format=3), one_chunk, sizes, {})[...] = values
+    return sum(len(chunk) for key, chunk in store._store_dict.items() if "/c/" in key)
 
 
 def deviations(root: zarr.Group) -> list[str]:

@@ -1,7 +1,11 @@
 """A store: a Zarr v3 hierarchy, its groups as zarr or as xarray Datasets."""
 
 import asyncio
+import glob
 import os
+import shutil
+import stat
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +18,7 @@ from numpy.typing import NDArray
 from zarr.core.indexing import BasicIndexer
 
 from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError, StoreError
+from pdstore.lease import check_lease
 from pdstore.schema import FORMAT_VERSION, create_array, group_schemas, schema_of
 
 if TYPE_CHECKING:
@@ -23,7 +28,7 @@ Mode = Literal["r", "r+"]
 
 
 # Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with a fill.
-_RECORDS = ("pdstore_version", "order", "counts")
+_RECORDS = ("pdstore_version", "order", "counts", "haplotypes_per_block", "variants_per_block")
 
 
 class Store:
@@ -37,11 +42,15 @@ class Store:
         Where it lies.
     root : zarr.Group
         Its root group.
+    lease : str or None
+        Token of the lease under which it is written; nothing is written once that is lost. Without one, as in `init`
+        and in notebooks, whoever writes sees to it that nobody else does.
     """
 
-    def __init__(self, url: str, root: zarr.Group) -> None:
+    def __init__(self, url: str, root: zarr.Group, lease: str | None = None) -> None:
         self.url = url
         self.root = root
+        self.lease = lease
 
     def __repr__(self) -> str:
         return f"<pdstore.Store {self.url}: {', '.join(sorted(self.root.group_keys()))}>"
@@ -107,8 +116,37 @@ class Store:
         """Write values of an array.
 
         Give whole chunks: of a part, Zarr reads the rest first, which may be what a kill left.
+
+        Raises
+        ------
+        LeaseError
+            The lease under which the store is written was lost.
         """
+        self._check_lease()
         self.array(path)[selection] = values
+
+    def delete(self, path: str) -> None:
+        """Delete a group, an array's chunks (``path/c``) or those of a gene (``path/c/3``), if they are there.
+
+        They vanish at once, by a new name outside the store, and are removed then.
+        """
+        self._check_lease()
+        folder, store = Path(self.url, path), Path(self.url).resolve()
+        removed = store.with_name(f".{store.name}.removed-{uuid.uuid4().hex}")
+        with suppress(FileNotFoundError):
+            os.rename(folder, removed)
+            shutil.rmtree(removed)
+
+    def remove_leftovers(self) -> None:
+        """Remove what a kill left of `delete`."""
+        self._check_lease()
+        store = Path(self.url).resolve()
+        for folder in store.parent.glob(f".{glob.escape(store.name)}.removed-*"):
+            shutil.rmtree(folder)
+
+    def _check_lease(self) -> None:
+        if self.lease is not None:
+            check_lease(self.url, self.lease)
 
     def members(self, path: str) -> list[str]:
         """Names of the groups in a group, sorted; none where there is no such group."""
@@ -148,6 +186,7 @@ class Store:
         ProvenanceError
             The group was made with other attributes; both values are named.
         """
+        self._check_lease()
         schema = schema_of(path)
         node = self.root.get(path)
         if isinstance(node, zarr.Group) and node.attrs.keys():
@@ -162,6 +201,7 @@ class Store:
 
     def set_attribute(self, path: str, name: str, value: Any) -> None:
         """Set one attribute of a group, in one write."""
+        self._check_lease()
         self.group(path).attrs[name] = value
 
     def chunks_written(self, path: str) -> set[tuple[int, ...]]:
@@ -169,13 +209,12 @@ class Store:
 
         Keys are parsed strictly: a kill leaves ``name.<uuid>.partial`` beside chunks, and an empty file is no chunk.
         """
-        ndim = self.array(path).ndim
-        written = set()
-        for name, size in _files_with_size(Path(self.url, path, "c")):
-            parts = name.split("/")
-            if size > 0 and len(parts) == ndim and all(part.isascii() and part.isdigit() for part in parts):
-                written.add(tuple(int(part) for part in parts))
-        return written
+        array = self.array(path)
+        grid = tuple(-(-size // chunk) for size, chunk in zip(array.shape, array.chunks, strict=True))
+        # Folders of the last dimensions hold one entry each, which is asked for by its name: a store of published size
+        # has a hundred thousand of them.
+        listed = max((dim + 1 for dim, number in enumerate(grid) if number > 1), default=1)
+        return set(_chunks_below(Path(self.url, path, "c"), (), listed, len(grid)))
 
     def size_on_disk(self, path: str) -> int:
         """Bytes of all files below a path."""
@@ -187,7 +226,7 @@ def genes_written(store: Store, path: str) -> set[int]:
     return {chunk[0] for chunk in store.chunks_written(path) if not any(chunk[1:])}
 
 
-def open_store(url: str | Path, mode: Mode = "r") -> Store:
+def open_store(url: str | Path, mode: Mode = "r", lease: str | None = None) -> Store:
     """Open a store.
 
     Parameters
@@ -196,6 +235,8 @@ def open_store(url: str | Path, mode: Mode = "r") -> Store:
         A folder.
     mode : {"r", "r+"}
         Read only, or read and write.
+    lease : str, optional
+        Token of the lease under which it is written.
 
     Returns
     -------
@@ -230,7 +271,7 @@ def open_store(url: str | Path, mode: Mode = "r") -> Store:
             f"store {url} has format {version}, but this pdstore reads format {FORMAT_VERSION}; make and fill it "
             "again, or use the pdstore that made it"
         )
-    return Store(url, root)
+    return Store(url, root, lease)
 
 
 def create_store(path: Path) -> Store:
@@ -345,6 +386,28 @@ def _mend(path: str) -> str:
 async def _exist(store: Any, keys: Iterable[str]) -> list[bool]:
     exist: list[bool] = await asyncio.gather(*(store.exists(key) for key in keys))
     return exist
+
+
+def _chunks_below(folder: Path, chunk: tuple[int, ...], listed: int, ndim: int) -> Iterator[tuple[int, ...]]:
+    """Chunks below a folder of keys: the first `listed` dimensions are listed, of the others only chunk 0 is there."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    rest = ("0",) * (ndim - listed)
+    for name in names:
+        # As written: 07, or a digit of another script, is no coordinate.
+        if not (name.isascii() and name.isdigit() and str(int(name)) == name):
+            continue
+        path, coordinates = f"{folder}/{name}", (*chunk, int(name))
+        if len(coordinates) < listed:
+            yield from _chunks_below(Path(path), coordinates, listed, ndim)
+            continue
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = os.stat("/".join((path, *rest)))
+            if stat.S_ISREG(found.st_mode) and found.st_size > 0:
+                yield (*coordinates, *map(int, rest))
 
 
 def _files_with_size(folder: Path) -> Iterator[tuple[str, int]]:

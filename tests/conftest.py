@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pdstore.fill import STAGES
+from pdstore.fill import STAGES, steps
 from pdstore.init import Sources, init_store
 from pdstore.models.cnn import CnnConfig
 from pdstore.models.cnn_training import train_cnn
 from pdstore.models.registry import ModelReference
 from pdstore.sources.simulate import SimulatedCohort, simulate_cohort
+from pdstore.stages.readouts import set_readout
 from pdstore.store import Store, open_store
 
 # Tests import builders.py by its name, whatever pytest is started with.
@@ -64,12 +65,14 @@ def pdstore() -> Callable[..., subprocess.CompletedProcess[str]]:
 def fill_in_process(store: Store, model: ModelReference, genes: list[int] | None = None) -> None:
     """Every stage, block by block, without dask: what `fill` does but for the workers."""
     rows = list(range(store.array("genes/gene_tss").shape[0])) if genes is None else genes
-    for make_stage in STAGES.values():
-        stage = make_stage(model)
-        stage.prepare(store)
-        for block in stage.pending(store, rows).todo:
-            stage.run(store, block)
-        stage.gather(store)
+    for name in STAGES:
+        for step in steps(model, name):
+            step.prepare(store)
+            if step.runs_model:
+                set_readout(store, step.group, None, None)
+            for block in step.pending(store, rows).todo:
+                step.run(store, block)
+            step.gather(store)
 
 
 @pytest.fixture(scope="session")

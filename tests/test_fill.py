@@ -62,7 +62,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(unfilled: Path, cnn: ModelRe
     )
     assert started.stderr is not None
     # Workers load the model first, so that there is time between this line and the end of the stage.
-    heard = next(line for line in started.stderr if "predictions: 24 blocks to do" in line)
+    heard = next(line for line in started.stderr if "predictions: 24 blocks (" in line)
     os.killpg(started.pid, signal.SIGINT)
     said = heard + started.communicate(timeout=60)[1]
     assert started.returncode == 130, said

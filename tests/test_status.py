@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pdstore.fill import STAGES
+from pdstore.fill import STAGES, steps
 from pdstore.models.registry import ModelReference
 from pdstore.sources.variants import DELETION, SNV
 from pdstore.status import FILLED, store_status
@@ -92,7 +92,7 @@ def test_the_program_prints_it_as_a_table_as_json_and_as_csv(filled: Path, pdsto
 
 def test_a_fill_that_was_not_gathered_is_not_filled(unfilled: Path, cnn: ModelReference, tmp_path: Path) -> None:
     store = open_store(shutil.copytree(unfilled, tmp_path / "store.zarr"), "r+")
-    stage = STAGES["windows"](cnn)
+    (stage,) = steps(cnn, "windows")
     stage.prepare(store)
     stage.run(store, (0,))
     assert group_of(store_status(store), "windows")["filled"] == 0

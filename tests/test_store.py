@@ -25,8 +25,8 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused_with_both_versions(tmp_path: Path) -> None:
-    mark_complete(create_store(tmp_path / "new.zarr"), {"pdstore_format": 3})
-    with pytest.raises(StoreError, match=r"format 3, but this pdstore reads format 2"):
+    mark_complete(create_store(tmp_path / "new.zarr"), {"pdstore_format": 4})
+    with pytest.raises(StoreError, match=r"format 4, but this pdstore reads format 3"):
         open_store(tmp_path / "new.zarr")
 
 

@@ -25,7 +25,13 @@ READOUTS: Mapping[str, Readout] = {
 }
 
 
-def read_out(tracks: ArrayLike, readout: str) -> NDArray[np.float64]:
+ELASTIC_NET = "elastic_net"
+"""The readout that needs weights: the fine-tuned one of Sasse et al. 2023."""
+
+READOUT_NAMES = (*READOUTS, ELASTIC_NET)
+
+
+def read_out(tracks: ArrayLike, readout: str, weights: ArrayLike | None = None) -> NDArray[np.float64]:
     """One number a haplotype from the tracks at its central bins, the mean over tracks of each track's readout.
 
     Parameters
@@ -34,8 +40,10 @@ def read_out(tracks: ArrayLike, readout: str) -> NDArray[np.float64]:
         Output at the central bins.
     readout : str
         ``sum``, the sum over bins (the scripts of Sasse et al. 2023); ``sum_log``, the sum over bins of the natural
-        logarithm (their Methods); ``log2_sum``, log2 of the sum over bins (their fine-tuned readout, before its
-        elastic net).
+        logarithm (their Methods); ``log2_sum``, log2 of the sum over bins; ``elastic_net``, the weighted sum of the
+        tracks' ``log2_sum`` and an intercept (their fine-tuned readout).
+    weights : array, shape=(tracks + 1,), float64, optional
+        Of the elastic net: a weight a track, and the intercept last.
 
     Returns
     -------
@@ -45,12 +53,21 @@ def read_out(tracks: ArrayLike, readout: str) -> NDArray[np.float64]:
     Raises
     ------
     UsageError
-        If there is no such readout.
+        If there is no such readout, or weights are missing, superfluous, or not as many as there are tracks.
     """
-    if readout not in READOUTS:
-        raise UsageError(f"unknown readout {readout!r}: choose one of {', '.join(READOUTS)}")
-    value: NDArray[np.float64] = READOUTS[readout](np.asarray(tracks, dtype=np.float64)).mean(axis=-1)
-    return value
+    if readout not in READOUT_NAMES:
+        raise UsageError(f"unknown readout {readout!r}: choose one of {', '.join(READOUT_NAMES)}")
+    if (weights is None) == (readout == ELASTIC_NET):
+        raise UsageError(f"readout {readout} {'needs weights' if weights is None else 'takes no weights'}")
+    values = np.asarray(tracks, dtype=np.float64)
+    if weights is None:
+        mean: NDArray[np.float64] = READOUTS[readout](values).mean(axis=-1)
+        return mean
+    terms = np.asarray(weights, dtype=np.float64)
+    if terms.shape != (values.shape[-1] + 1,):
+        raise UsageError(f"{len(terms) - 1} weights of tracks, but there are {values.shape[-1]} tracks")
+    weighted: NDArray[np.float64] = READOUTS["log2_sum"](values) @ terms[:-1] + terms[-1]
+    return weighted
 
 
 def person_prediction(haplotype_readout: ArrayLike, haplotype_index: ArrayLike) -> NDArray[np.float64]:

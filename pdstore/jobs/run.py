@@ -1,21 +1,23 @@
 """Run tasks on dask workers: bounded in flight, tried three times, the rest goes on where one fails."""
 
+import errno
 import logging
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from pdstore.errors import DiskFullError, JobError, LeaseError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client as Client
 
 Task = TypeVar("Task")
 
 ATTEMPTS = 3
-IN_FLIGHT_A_WORKER = 2
-"""Tasks handed to a worker ahead of time, so that it never waits for the next."""
+IN_FLIGHT_A_THREAD = 2
+"""Tasks handed to a worker's thread ahead of time, so that it never waits for the next."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Failure(NamedTuple, Generic[Task]):
@@ -25,113 +27,117 @@ class Failure(NamedTuple, Generic[Task]):
     error: str
 
 
-@contextmanager
-def local_client(workers: int) -> "Iterator[Client]":
-    """A client of worker processes on this machine, one thread each.
-
-    Parameters
-    ----------
-    workers : int
-        Number of worker processes.
-    """
-    # Imported where it is used: a fill that finds nothing to do needs no dask.
-    import dask
-
-    # What goes wrong is told by run_tasks; distributed reads the level of its log when it is imported.
-    dask.config.set({"logging.distributed": "critical"})
-    from distributed import Client, LocalCluster
-
-    with ExitStack() as stack:
-        with _interrupts_ignored():
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address="127.0.0.1:0",
-                    host="127.0.0.1",
-                    silence_logs=logging.CRITICAL,
-                    # No limit of dask's own: it would kill workers that the machine has memory for.
-                    memory_limit=0,
-                )
-            )
-        yield stack.enter_context(Client(cluster))
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which reaches the whole group: this process alone answers it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_tasks(
-    client: "Client", function: Callable[[Task], None], tasks: Sequence[Task], finished: Callable[[], None]
+    client: "Client", function: Callable[[Task], None], tasks: Sequence[Task], finished: Callable[[Task, bool], None]
 ) -> list[Failure[Task]]:
     """Run `function` on every task.
 
     Parameters
     ----------
     client : distributed.Client
-        The workers.
+        The workers. Those that join while tasks run get their share.
     function : callable
         Picklable; writes its result itself and returns nothing.
     tasks : sequence
         What to run it on; picklable and small.
     finished : callable
-        Called after each task, whether it worked or failed.
+        Called after each task with the task, and whether it worked.
 
     Returns
     -------
     list of Failure
         Tasks that failed at each of three attempts, in the order in which they did.
+
+    Raises
+    ------
+    DiskFullError
+        There was no room for what a task wrote: no other would fare better.
+    LeaseError
+        Another job took the store over.
+    JobError
+        The scheduler is gone.
     """
     from distributed import KilledWorker, as_completed
 
     failures: list[Failure[Task]] = []
     killed: list[Task] = []
     waiting = iter(tasks)
-    in_flight = {}
+    in_flight: dict[Any, Task] = {}
     completed = as_completed()
 
-    def submit_next() -> None:
-        for task in waiting:
+    def submit(number: int) -> None:
+        for task in islice(waiting, max(0, number)):
             future = client.submit(function, task, pure=False, retries=ATTEMPTS - 1)
             in_flight[future.key] = task
             completed.add(future)
-            return
 
-    for _ in range(IN_FLIGHT_A_WORKER * max(1, len(client.nthreads()))):
-        submit_next()
+    submit(_wanted_in_flight(client))
     for future in completed:
         task = in_flight.pop(future.key)
-        error = future.exception() if future.status != "finished" else None
+        error = _error_of(client, future)
         if isinstance(error, KilledWorker):
             killed.append(task)
         else:
-            finished()
+            finished(task, error is None)
             if error is not None:
                 failures.append(Failure(task, f"{type(error).__name__}: {error}"))
         future.release()
-        submit_next()
+        submit(_wanted_in_flight(client) - len(in_flight))
     for task in killed:
         # A worker that dies takes the tasks that wait on it along; alone, each is judged for itself.
         future = client.submit(function, task, pure=False)
-        error = future.exception()
+        error = _error_of(client, future)
         if isinstance(error, KilledWorker):
             failures.append(Failure(task, "the worker died every time that it ran this; is there enough memory?"))
         elif error is not None:
             failures.append(Failure(task, f"{type(error).__name__}: {error}"))
-        finished()
+        finished(task, error is None)
     return failures
+
+
+def on_every_worker(client: "Client", function: Callable[[], Any]) -> Iterator[Any]:
+    """Run `function` once on each worker, all at the same time: what each returned."""
+    for future in [client.submit(function, pure=False, workers=[worker]) for worker in client.nthreads()]:
+        error = _error_of(client, future)
+        if error is not None:
+            raise error
+        yield future.result()
+
+
+def _wanted_in_flight(client: "Client") -> int:
+    try:
+        threads: int = sum(client.nthreads().values())
+    except (OSError, TimeoutError) as error:
+        raise _scheduler_gone(client) from error
+    # Where no worker has come yet, one task waits for the first.
+    return max(1, IN_FLIGHT_A_THREAD * threads)
+
+
+def _error_of(client: "Client", future: Any) -> BaseException | None:
+    """What a task ended in, None where it worked; raises what would end every other task, too."""
+    from distributed.client import FutureCancelledError
+
+    error: BaseException | None = future.exception()
+    if isinstance(error, FutureCancelledError):
+        raise _scheduler_gone(client)
+    if isinstance(error, LeaseError):
+        raise error
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        raise DiskFullError(
+            f"no room is left for what is written ({error.strerror}); what was computed is kept: make room, and fill "
+            "again to go on"
+        )
+    return error
+
+
+def _scheduler_gone(client: "Client") -> JobError:
+    return JobError("the dask scheduler is gone; what was computed is kept, fill again to go on")
+
+
+def quiet_logs() -> None:
+    """Let dask say nothing by itself: what goes wrong is told by `run_tasks`."""
+    import dask
+
+    # distributed reads the level of its log when it is imported.
+    dask.config.set({"logging.distributed": "critical"})
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)

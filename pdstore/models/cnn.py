@@ -13,7 +13,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.protocol import NO_OPTIONS, ModelDescription, ModelOptions
 from pdstore.models.weights import existing_weights, weights_sha256
 
 if TYPE_CHECKING:
@@ -79,6 +80,18 @@ class CnnConfig:
         """The window to predict from."""
         return self.training_window(shift=0)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the network's tensors, by name."""
+        return {
+            "convolution.weight": (self.kernels, 4, self.kernel_width),
+            "convolution.bias": (self.kernels,),
+            "hidden.weight": (self.hidden, self.kernels * self.segments),
+            "hidden.bias": (self.hidden,),
+            "output.weight": (1, self.hidden),
+            "output.bias": (1,),
+        }
+
     def training_window(self, shift: int = 10) -> WindowSpec:
         """Give the window to train from: `shift` bp longer on either side, for `train_cnn` to move the real one in."""
         return WindowSpec(self.window_length + 2 * shift, self.tss_offset + shift, self.strand)
@@ -88,25 +101,41 @@ class Cnn:
     """A trained CNN as a sequence model: one-hot windows in, one bin of one track out.
 
     Made by `Cnn.load` or `train_cnn`. `weights_digest` is the SHA-256 of the weights file, whether it is read or yet to
-    be saved; `options` are the sizes.
+    be saved; the options of its description are the sizes.
     """
 
-    name = "cnn"
-    bins = 1
-    track_names = ("expression",)
-    readout = "sum"
+    name: ClassVar[str] = "cnn"
+    takes: ClassVar[frozenset[str]] = frozenset()
     batch_size = 64
 
     def __init__(self, config: CnnConfig, network: "nn.Sequential", device: str, weights_digest: str) -> None:
         self.config = config
-        self.window = config.window
-        self.options: dict[str, str | int | float] = asdict(config)
+        self.description = _description(config)
         self.weights_digest = weights_digest
         self._network = network.to(device).eval()
         self._device = device
 
     @classmethod
-    def load(cls, weights: Path | None, device: str = "cpu") -> Self:
+    def describe(
+        cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu"
+    ) -> ModelDescription:
+        """One bin of one track; the weights are held against the file's own config."""
+        path, config = _read_config(weights)
+        with safe_open(path, framework="np") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        for name in sorted(found.keys() | config.shapes.keys()):
+            has, needs = found.get(name, "absent"), config.shapes.get(name, "absent")
+            if has != needs:
+                raise ModelError(f"{path}: tensor {name!r} is {has}, expected {needs} by the file's own config")
+        return _description(config)
+
+    @classmethod
+    def digest(cls, weights: Path | None) -> str:
+        """SHA-256 of the file."""
+        return weights_sha256(existing_weights(weights, cls.name))
+
+    @classmethod
+    def load(cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu") -> Self:
         """Read a CNN from its safetensors file."""
         path, config = _read_config(weights)
         from pdstore.models.cnn_network import read_network
@@ -149,6 +178,10 @@ class Cnn:
         with torch.inference_mode():
             expression: NDArray[np.float32] = self._network(channels_first(onehot).to(self._device)).cpu().numpy()
         return expression[:, :, np.newaxis]
+
+
+def _description(config: CnnConfig) -> ModelDescription:
+    return ModelDescription(config.window, 1, ("expression",), "sum", asdict(config))
 
 
 def _read_config(weights: Path | None) -> tuple[Path, CnnConfig]:

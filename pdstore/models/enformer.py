@@ -1,26 +1,286 @@
-"""Enformer (Avsec et al. 2021): the window that it reads. This version of pdstore cannot run it yet."""
+"""Enformer (Avsec et al. 2021): 196,608 bp to tracks in 896 bins of 128 bp; the network is enformer-pytorch's.
 
+References
+----------
+Avsec et al. 2021, Nature Methods 18:1196.
+"""
+
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Never
+from typing import Any, ClassVar, NamedTuple, Self
 
-from pdstore.errors import ModelError
+import numpy as np
+from numpy.typing import NDArray
+
+from pdstore.errors import ModelError, UsageError
+from pdstore.haplotypes.onehot import reverse_complement
 from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.enformer_weights import OFFICIAL, EnformerSizes, local_weights, read_sizes, weights_digest
+from pdstore.models.protocol import NO_OPTIONS, ModelDescription, ModelOptions
+from pdstore.models.tracks import format_ranges, parse_ranges, read_track_descriptions, select_tracks
 
-WINDOW = WindowSpec(length=196_608, tss_offset=98_303, strand="forward")
+PUBLISHED_TRACK = "CAGE:brain, adult,"
+PUBLISHED_TRACK_INDEX = 4980
+"""The track of Sasse et al. 2023, among the 5,313 of the human head."""
+
+SHIFTS = range(-3, 4)
+"""By how many bp an ensemble shifts the window."""
+
+
+class _Selection(NamedTuple):
+    """What of the outputs is kept."""
+
+    head: str
+    bins: list[int]
+    tracks: list[int]
+    track_names: tuple[str, ...]
+    use_tf_gamma: bool
 
 
 class Enformer:
-    """What of a `SequenceModel` filling its windows takes."""
+    """Enformer as a `SequenceModel`: made by `Enformer.load`.
+
+    Attributes
+    ----------
+    network : enformer_pytorch.Enformer
+        The network, with all its heads.
+    """
+
+    name: ClassVar[str] = "enformer"
+    takes: ClassVar[frozenset[str]] = frozenset(
+        ("targets", "tracks", "bins", "head", "use_tf_gamma", "precision", "ensemble", "batch_size")
+    )
+
+    def __init__(
+        self,
+        network: Any,
+        sizes: EnformerSizes,
+        selection: _Selection,
+        description: ModelDescription,
+        digest: str,
+        options: ModelOptions,
+        device: str,
+    ) -> None:
+        from pdstore.models.enformer_network import bins_from
+
+        self.network = network.to(device)
+        self.description = description
+        self.weights_digest = digest
+        # One window of activations takes 2.5 GB; a CPU gains nothing from more, and a GPU needs a few to be busy.
+        self.batch_size = options.batch_size or (1 if device == "cpu" else 4)
+        self._options, self._device, self._head = options, device, selection.head
+        self._tracks = bins_from(selection.tracks, device)
+        self._bins = bins_from(selection.bins, device)
+        # The reverse complement is read from the other end: its bins stand in the opposite order.
+        self._bins_reversed = bins_from([sizes.target_length - 1 - bin_ for bin_ in selection.bins], device)
 
     @classmethod
     def window_of(cls, weights: Path | None) -> WindowSpec:
         """196,608 bp: TSS-98,303 to TSS+98,304 on the forward strand, whatever the gene's."""
-        return WINDOW
+        return _window(EnformerSizes() if weights is None else read_sizes(local_weights(weights)))
 
     @classmethod
-    def load(cls, weights: Path | None, device: str = "cpu") -> Never:
-        """Raises `ModelError`."""
+    def describe(
+        cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu"
+    ) -> ModelDescription:
+        """Window, bins and tracks; the shapes of all tensors are held against the network's."""
+        from pdstore.models.enformer_network import check_shapes
+
+        given = _given(weights)
+        local = local_weights(given)
+        sizes = read_sizes(local)
+        check_shapes(local, sizes)
+        return _description(sizes, _select(given, sizes, options), options, device)
+
+    @classmethod
+    def digest(cls, weights: Path | None) -> str:
+        """SHA-256 of the state dict."""
+        return weights_digest(_given(weights))
+
+    @classmethod
+    def load(cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu") -> Self:
+        """Read the network.
+
+        Raises
+        ------
+        ModelError
+            No weights, or not an Enformer's; or nothing says whether its positions are TensorFlow's.
+        UsageError
+            Tracks, bins or a head that it does not have.
+        """
+        from pdstore.models.enformer_network import read_network
+
+        given = _given(weights)
+        local = local_weights(given)
+        sizes = read_sizes(local)
+        selection = _select(given, sizes, options)
+        if device.startswith("cuda"):
+            _set_cuda_arithmetic(options)
+        network = read_network(local, sizes, selection.use_tf_gamma)
+        description = _description(sizes, selection, options, device)
+        return cls(network, sizes, selection, description, weights_digest(given), options, device)
+
+    def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Outputs at the target bins and tracks.
+
+        Parameters
+        ----------
+        onehot : ndarray of bool, shape (batch, positions, 4)
+            Windows; A, C, G, T, and N all zeros.
+
+        Returns
+        -------
+        ndarray of float32, shape (batch, bins, tracks)
+            In the unit of the tracks. Of an ensemble the mean over shifts of the window by -3 to 3 bp, where the bases
+            beyond its edges are N, each forward and reverse-complemented.
+        """
+        if onehot.shape[1:] != (self.description.window.length, 4):
+            raise ModelError(
+                f"enformer: windows of shape {onehot.shape}, expected (batch, {self.description.window.length}, 4)"
+            )
+        if not self._options.ensemble:
+            return self._outputs(onehot, self._bins)
+        outputs = [
+            self._outputs(window, bins)
+            for shift in SHIFTS
+            for shifted in [shift_window(onehot, shift)]
+            for window, bins in ((shifted, self._bins), (reverse_complement(shifted), self._bins_reversed))
+        ]
+        mean: NDArray[np.float64] = np.stack(outputs).mean(axis=0, dtype=np.float64)
+        return mean.astype(np.float32)
+
+    def _outputs(self, onehot: NDArray[np.bool_], bins: Any) -> NDArray[np.float32]:
+        import torch
+
+        from pdstore.models.enformer_network import outputs_at
+
+        with torch.inference_mode(), _autocast(self._options, self._device):
+            # As bool it is a quarter of the bytes on the way to a GPU.
+            windows = torch.from_numpy(np.ascontiguousarray(onehot)).to(self._device).to(torch.float32)
+            outputs: NDArray[np.float32] = (
+                outputs_at(self.network, windows, bins, self._head, self._tracks).cpu().numpy()
+            )
+        return outputs
+
+
+def shift_window(onehot: NDArray[np.bool_], shift: int) -> NDArray[np.bool_]:
+    """Move the bases of windows by `shift` positions; N, all zeros, take the places that are left.
+
+    Parameters
+    ----------
+    onehot : ndarray of bool, shape (batch, positions, 4)
+        Windows.
+    shift : int
+        In bp; to the right where positive.
+    """
+    if shift == 0:
+        return onehot
+    shifted = np.zeros_like(onehot)
+    if shift > 0:
+        shifted[:, shift:] = onehot[:, :-shift]
+    else:
+        shifted[:, :shift] = onehot[:, -shift:]
+    return shifted
+
+
+def _given(weights: Path | None) -> Path:
+    if weights is None:
         raise ModelError(
-            "this version of pdstore cannot run Enformer yet; it fills its windows, and their eQTL slopes: "
-            "pdstore fill windows eqtl --model enformer"
+            f"enformer needs weights: give a folder, a state dict, or {OFFICIAL} (which is downloaded) with --weights"
         )
+    return weights
+
+
+def _window(sizes: EnformerSizes) -> WindowSpec:
+    return WindowSpec(sizes.sequence_length, sizes.sequence_length // 2 - 1, "forward")
+
+
+def _select(weights: Path, sizes: EnformerSizes, options: ModelOptions) -> _Selection:
+    """What of the outputs is kept, and how positions are encoded; raises `UsageError` where it does not exist."""
+    head = options.head or ("human" if "human" in sizes.output_heads else next(iter(sizes.output_heads)))
+    if head not in sizes.output_heads:
+        raise UsageError(f"these weights have no head {head!r}: the heads are {', '.join(sizes.output_heads)}")
+    number = sizes.output_heads[head]
+    descriptions = None
+    if options.targets is not None:
+        descriptions = read_track_descriptions(options.targets)
+        if len(descriptions) != number:
+            raise UsageError(
+                f"targets {options.targets}: {len(descriptions)} tracks, but the head {head} of these weights has "
+                f"{number}"
+            )
+    asked = options.tracks
+    if asked is None:
+        if number > PUBLISHED_TRACK_INDEX and head == "human":
+            asked = PUBLISHED_TRACK if descriptions else str(PUBLISHED_TRACK_INDEX)
+        elif number > 1:
+            raise UsageError(f"which of the {number} tracks of the head {head}? Give --tracks")
+        else:
+            asked = "all"
+    tracks = select_tracks(asked, number, descriptions)
+    names = tuple(descriptions[track] if descriptions else f"{head}:{track}" for track in tracks)
+    middle = sizes.target_length // 2
+    bins = range(max(middle - 1, 0), min(middle + 2, sizes.target_length))
+    chosen = list(bins) if options.bins is None else parse_ranges(options.bins, sizes.target_length, "bin")
+    return _Selection(head, chosen, tracks, names, _use_tf_gamma(weights, sizes, options))
+
+
+def _use_tf_gamma(weights: Path, sizes: EnformerSizes, options: ModelOptions) -> bool:
+    # enformer-pytorch turns it on for the official name alone: the same weights in a folder would silently differ.
+    use = options.use_tf_gamma
+    if use is None:
+        use = sizes.use_tf_gamma
+    if use is None and str(weights) == OFFICIAL:
+        use = True
+    if use is None:
+        raise UsageError(
+            "these weights do not say how relative positions are encoded: give --use-tf-gamma if they come from "
+            "TensorFlow, as the official ones do, or --no-use-tf-gamma if they were trained in enformer-pytorch"
+        )
+    if use and sizes.rows != 1536:
+        raise UsageError(f"--use-tf-gamma is for windows of 1,536 bins, but these weights read {sizes.rows}")
+    return use
+
+
+def _description(sizes: EnformerSizes, selection: _Selection, options: ModelOptions, device: str) -> ModelDescription:
+    if options.precision == "tf32" and not device.startswith("cuda"):
+        raise UsageError(f"--precision tf32 is arithmetic of NVIDIA GPUs: the device is {device}")
+    recorded: dict[str, str | int | float | bool] = {
+        "head": selection.head,
+        "tracks": format_ranges(selection.tracks),
+        "bins": format_ranges(selection.bins),
+        "use_tf_gamma": selection.use_tf_gamma,
+        "precision": options.precision,
+        "ensemble": f"shifts {SHIFTS[0]} to {SHIFTS[-1]} bp, both strands" if options.ensemble else "none",
+    }
+    return ModelDescription(
+        _window(sizes),
+        len(selection.bins),
+        selection.track_names,
+        "sum",
+        recorded,
+        # Some seconds on a GPU, some minutes on a CPU.
+        windows_per_block=64 if device.startswith("cuda") else 16,
+    )
+
+
+def _set_cuda_arithmetic(options: ModelOptions) -> None:
+    """Set what torch computes float32 with on a GPU: by itself it lets convolutions use TF32."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.precision == "tf32"
+    # The same algorithm in every run, for the same last bits.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+@contextlib.contextmanager
+def _autocast(options: ModelOptions, device: str) -> Iterator[None]:
+    import torch
+
+    if options.precision != "bf16":
+        yield
+        return
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        yield

@@ -1,14 +1,97 @@
 """What pdstore asks of a model; nothing else in pdstore knows which model it is."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.errors import ModelError
+from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import WindowSpec
+
+Precision = Literal["float32", "tf32", "bf16"]
+
+# One block of a worker is in the model while another is read or written: two at once would need twice the memory.
+_MODEL_IN_USE = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is asked of a model beside its weights; what is left at its default is the model's to choose.
+
+    Attributes
+    ----------
+    targets : Path, optional
+        Table of the output tracks.
+    tracks : str, optional
+        Which tracks: indices ("4980", "0-99,4980"), a glob over descriptions, or "all".
+    bins : str, optional
+        Which bins of the output, 0-based: "447-449".
+    head : str, optional
+        Which of several heads.
+    use_tf_gamma : bool, optional
+        Whether the relative positions of an Enformer are TensorFlow's.
+    precision : {"float32", "tf32", "bf16"}
+        Arithmetic of the network.
+    ensemble : bool
+        Whether an output is the mean over shifts of the window and its reverse complement.
+    batch_size : int, optional
+        Windows in the network at once; changes outputs in their last bits only.
+    """
+
+    targets: Path | None = None
+    tracks: str | None = None
+    bins: str | None = None
+    head: str | None = None
+    use_tf_gamma: bool | None = None
+    precision: Precision = "float32"
+    ensemble: bool = False
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise UsageError(f"precision {self.precision!r} is none of {', '.join(get_args(Precision))}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"batch size {self.batch_size}: at least one window is needed")
+
+    def given(self) -> list[str]:
+        """Names of the options that differ from their default."""
+        return [option.name for option in fields(self) if getattr(self, option.name) != option.default]
+
+
+NO_OPTIONS = ModelOptions()
+"""Nothing is asked of a model beside its weights."""
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What is known of a model before its network is loaded.
+
+    Attributes
+    ----------
+    window : WindowSpec
+        The window it reads.
+    bins : int
+        Target bins of an output.
+    track_names : tuple of str
+        Names of the output tracks.
+    readout : str
+        How its tracks become one number where nobody says otherwise: a name in `pdstore.analysis.readout.READOUTS`.
+    options : mapping
+        What changes its outputs beside the weights; recorded in the store.
+    windows_per_block : int
+        Windows of a block of work: some minutes' worth at most, because a kill loses the blocks it interrupts.
+    """
+
+    window: WindowSpec
+    bins: int
+    track_names: tuple[str, ...]
+    readout: str
+    options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    windows_per_block: int = 64
 
 
 class SequenceModel(Protocol):
@@ -18,49 +101,50 @@ class SequenceModel(Protocol):
     ----------
     name : str
         Name in the registry.
-    window : WindowSpec
-        The window it reads.
-    bins : int
-        Target bins of an output.
-    track_names : sequence of str
-        Names of the output tracks.
-    readout : str
-        How its tracks become one number: a name in `pdstore.analysis.readout.READOUTS`.
+    takes : frozenset of str
+        Which fields of `ModelOptions` it knows.
+    description : ModelDescription
+        What `describe` gave.
     batch_size : int
         Windows that `predict` is given at once.
     weights_digest : str
         SHA-256 of the weights, hexadecimal.
-    options : mapping
-        What else changes its outputs; recorded in the store.
     """
 
-    name: str
-    readout: str
+    name: ClassVar[str]
+    takes: ClassVar[frozenset[str]]
     batch_size: int
+    weights_digest: str
 
     @property
-    def window(self) -> WindowSpec: ...
-
-    @property
-    def bins(self) -> int: ...
-
-    @property
-    def track_names(self) -> Sequence[str]: ...
-
-    @property
-    def weights_digest(self) -> str: ...
-
-    @property
-    def options(self) -> Mapping[str, str | int | float]: ...
-
-    @classmethod
-    def load(cls, weights: Path | None, device: str = "cpu") -> Self:
-        """Load the model; raises `ModelError` where the weights are missing or not this model's."""
-        ...
+    def description(self) -> ModelDescription: ...
 
     @classmethod
     def window_of(cls, weights: Path | None) -> WindowSpec:
-        """The window that the model reads, without loading it."""
+        """The window that the model reads; raises `ModelError` where that needs weights, and none are given."""
+        ...
+
+    @classmethod
+    def describe(cls, weights: Path | None, options: ModelOptions, device: str) -> ModelDescription:
+        """What a loaded model would be, from what can be read in seconds: shapes, not values.
+
+        Raises
+        ------
+        ModelError
+            The weights are missing or not this model's.
+        UsageError
+            An option does not fit them.
+        """
+        ...
+
+    @classmethod
+    def digest(cls, weights: Path | None) -> str:
+        """SHA-256 of the weights, hexadecimal."""
+        ...
+
+    @classmethod
+    def load(cls, weights: Path | None, options: ModelOptions, device: str) -> Self:
+        """The model, ready to predict; raises as `describe` does."""
         ...
 
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -82,7 +166,7 @@ def predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDAr
     """Outputs for any number of windows, in batches of the one size `model.batch_size`.
 
     The last batch is filled up with windows of zeros: matrix products of other sizes differ in the last bits, and a
-    block's result must depend on the block alone.
+    block's result must depend on the block alone. One thread of a process predicts at a time.
 
     Parameters
     ----------
@@ -95,16 +179,18 @@ def predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDAr
     -------
     ndarray of float32, shape (windows, bins, tracks)
     """
-    outputs = np.empty((len(windows), model.bins, len(model.track_names)), dtype=np.float32)
-    for start in range(0, len(windows), model.batch_size):
-        batch = windows[start : start + model.batch_size]
-        padding = model.batch_size - len(batch)
-        padded = np.concatenate([batch, np.zeros((padding, *batch.shape[1:]), dtype=bool)]) if padding else batch
-        predicted = model.predict(padded)
-        if predicted.shape != (model.batch_size, *outputs.shape[1:]):
-            raise ModelError(
-                f"model {model.name} gave outputs of shape {predicted.shape} for {model.batch_size} windows, but "
-                f"declares {outputs.shape[1:]} bins and tracks"
-            )
-        outputs[start : start + len(batch)] = predicted[: len(batch)]
+    of_a_window = (model.description.bins, len(model.description.track_names))
+    outputs = np.empty((len(windows), *of_a_window), dtype=np.float32)
+    with _MODEL_IN_USE:
+        for start in range(0, len(windows), model.batch_size):
+            batch = windows[start : start + model.batch_size]
+            padding = model.batch_size - len(batch)
+            padded = np.concatenate([batch, np.zeros((padding, *batch.shape[1:]), dtype=bool)]) if padding else batch
+            predicted = model.predict(padded)
+            if predicted.shape != (model.batch_size, *of_a_window):
+                raise ModelError(
+                    f"model {model.name} gave outputs of shape {predicted.shape} for {model.batch_size} windows, but "
+                    f"declares {of_a_window} bins and tracks"
+                )
+            outputs[start : start + len(batch)] = predicted[: len(batch)]
     return outputs

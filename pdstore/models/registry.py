@@ -2,16 +2,20 @@
 
 import contextlib
 import difflib
-from dataclasses import dataclass, replace
+import re
+import threading
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from pdstore.errors import ModelError
+from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import Variants, WindowSpec
-from pdstore.models.protocol import SequenceModel
+from pdstore.models.protocol import ModelDescription, ModelOptions, SequenceModel
 
 ENTRY_POINT_GROUP = "pdstore.models"
+
+_LOADING = threading.Lock()
 
 
 def model_names() -> list[str]:
@@ -50,8 +54,8 @@ def windows_without_weights() -> dict[str, WindowSpec]:
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model by name and weights, and the variants it is asked about: small enough to send to a worker, which loads it
-    once.
+    """A model by name, weights and options, and the variants it is asked about: small enough to send to a worker, which
+    loads it once.
 
     Attributes
     ----------
@@ -63,21 +67,45 @@ class ModelReference:
         Torch device.
     variants : {"snv", "all"}
         Which variants are applied to its windows.
+    options : ModelOptions
+        What else is asked of it.
+    label : str
+        Name of its groups in a store; the registry's name, and "-ensemble" behind it for an ensemble, where not given.
     """
 
     name: str
     weights: Path | None
     device: str = "cpu"
     variants: Variants = "snv"
+    options: ModelOptions = field(default_factory=ModelOptions)
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", f"{self.name}-ensemble" if self.options.ensemble else self.name)
+        elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.label):
+            raise UsageError(
+                f"{self.label!r} cannot name a set of predictions: letters, digits, '.', '_' and '-' only, a letter or "
+                "digit first"
+            )
 
     @property
     def window(self) -> WindowSpec:
-        """The window that the model reads; the model is not loaded for it."""
+        """The window that the model reads, with the variants applied to it; the model is not loaded for it."""
         return _window(self)
+
+    def describe(self) -> ModelDescription:
+        """What the model is, before its network is loaded; raises `UsageError` for options that it does not know."""
+        return _describe(self)
+
+    def digest(self) -> str:
+        """SHA-256 of the weights, read anew: a file may change under one name."""
+        return model_class(self.name).digest(self.weights)
 
     def load(self) -> SequenceModel:
         """The model, loaded once a process."""
-        return _load(self)
+        with _LOADING:
+            return _load(self)
 
 
 @cache
@@ -85,6 +113,15 @@ def _window(reference: ModelReference) -> WindowSpec:
     return replace(model_class(reference.name).window_of(reference.weights), variants=reference.variants)
 
 
+@lru_cache(maxsize=8)
+def _describe(reference: ModelReference) -> ModelDescription:
+    model = model_class(reference.name)
+    for option in reference.options.given():
+        if option not in model.takes:
+            raise UsageError(f"model {reference.name} has no option --{option.replace('_', '-')}")
+    return model.describe(reference.weights, reference.options, reference.device)
+
+
 @lru_cache(maxsize=1)
 def _load(reference: ModelReference) -> SequenceModel:
-    return model_class(reference.name).load(reference.weights, reference.device)
+    return model_class(reference.name).load(reference.weights, reference.options, reference.device)

@@ -1,5 +1,6 @@
 """What every weights file is asked first."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from pdstore.errors import ModelError
@@ -18,5 +19,11 @@ def existing_weights(weights: Path | None, model: str) -> Path:
 
 
 def weights_sha256(weights: Path) -> str:
-    """SHA-256 of a weights file, hexadecimal."""
+    """SHA-256 of a weights file, hexadecimal; read once for as long as size and time of the file stay the same."""
+    stat = weights.stat()
+    return _sha256(weights, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache
+def _sha256(weights: Path, size: int, changed: int) -> str:
     return file_sha256(weights)

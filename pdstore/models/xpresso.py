@@ -1,7 +1,7 @@
 """Xpresso (Agarwal & Shendure 2020): a promoter of 10,500 bp to one value, from the published Keras weights."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import h5py
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.protocol import NO_OPTIONS, ModelDescription, ModelOptions
 from pdstore.models.weights import existing_weights, weights_sha256
 
 if TYPE_CHECKING:
@@ -29,18 +30,15 @@ KERAS_SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 class Xpresso:
     """Xpresso as a `SequenceModel`: one bin, one track, the log expression of a promoter."""
 
-    name = "xpresso"
-    window = WINDOW
-    bins = 1
-    track_names = ("expression",)
-    readout = "sum"
+    name: ClassVar[str] = "xpresso"
+    takes: ClassVar[frozenset[str]] = frozenset()
+    description = ModelDescription(WINDOW, 1, ("expression",), "sum", {"half_life_features": "zero"})
     batch_size = 32
 
     def __init__(self, network: "XpressoNetwork", weights_digest: str, device: str) -> None:
         self._network = network.eval().to(device)
         self._device = device
         self.weights_digest = weights_digest
-        self.options: dict[str, str | int | float] = {"half_life_features": "zero"}
 
     @classmethod
     def window_of(cls, weights: Path | None) -> WindowSpec:
@@ -48,7 +46,20 @@ class Xpresso:
         return WINDOW
 
     @classmethod
-    def load(cls, weights: Path | None, device: str = "cpu") -> Self:
+    def describe(
+        cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu"
+    ) -> ModelDescription:
+        """One bin of one track; the weights are read, which takes milliseconds."""
+        _read_keras_weights(existing_weights(weights, cls.name))
+        return cls.description
+
+    @classmethod
+    def digest(cls, weights: Path | None) -> str:
+        """SHA-256 of the file."""
+        return weights_sha256(existing_weights(weights, cls.name))
+
+    @classmethod
+    def load(cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu") -> Self:
         """Load the published Keras HDF5.
 
         Raises

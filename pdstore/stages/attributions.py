@@ -2,73 +2,121 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import numpy as np
 
-from pdstore.analysis.readout import read_out
 from pdstore.haplotypes.build import haplotype_windows
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
-from pdstore.schema import filled_array
-from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_variant_sizes
-from pdstore.stages.model_group import check_model, is_created, model_attributes, require_same_model
-from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_path, window_variant_sizes
+from pdstore.stages.model_group import check_model, create_model_group, require_same_model
+from pdstore.stages.readouts import read_out_tracks
+from pdstore.stages.stage import (
+    Block,
+    Pending,
+    gene_label,
+    genes_of_whole_runs,
+    pending_genes,
+    pending_runs,
+    run_length,
+)
 from pdstore.store import Store
 
 
 @dataclass(frozen=True)
 class Attributions:
-    """The stage "attributions": a block is a gene."""
+    """Outputs for single alleles: a block is a gene and a run of its window's variants."""
 
     model: ModelReference
     name = "attributions"
+    unit = "variants"
+    runs_model = True
 
     @property
     def group(self) -> str:
-        return f"attributions/{self.model.name}"
+        return f"attributions/{self.model.label}"
 
     @property
-    def _mark(self) -> str:
-        return filled_array(self.group)
+    def _tracks(self) -> str:
+        return f"{self.group}/alternate_tracks"
 
     def prepare(self, store: Store) -> None:
+        sizes = window_variant_sizes(store, self.model.window)
         check_model(store, self.model)
-        if is_created(store, self.group, "ism"):
-            return
-        model = self.model.load()
-        sizes = {
-            **window_variant_sizes(store, self.model.window),
-            "bins": model.bins,
-            "model_tracks": len(model.track_names),
-        }
-        attributes = {**model_attributes(self.model, model), "pdstore_version": version("pdstore")}
-        store.create_group(self.group, sizes, attributes)
+        described = self.model.describe()
+        attributes = {"readout": described.readout, "variants_per_block": described.windows_per_block}
+        create_model_group(store, self.group, self.model, sizes, attributes)
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
-        return pending_genes(store, self._mark, genes)
+        count = store.read(f"{window_path(self.model.window)}/variant_count")
+        return pending_runs(store, self._tracks, genes, [int(count[gene]) for gene in genes])
 
     def run(self, store: Store, block: Block) -> None:
-        (gene,) = block
+        gene, part = block
         model = self.model.load()
         require_same_model(store, self.group, self.model, model)
         window = read_gene_window(store, self.model.window, gene)
-        reference = read_reference_window(store, self.model.window, gene)
+        if part == 0:
+            # The baseline of the effects: a batch of another size than the alleles' would differ in the last bits.
+            reference = read_reference_window(store, self.model.window, gene)
+            store.write(f"{self.group}/reference_tracks", gene, predict_in_batches(model, reference[None])[0])
+        run = run_length(store, self._tracks)
+        _, variants, *of_a_variant = store.array(self._tracks).shape
+        first, last = part * run, min((part + 1) * run, variants)
+        alternates = np.full((last - first, *of_a_variant), np.nan, dtype=np.float32)
         scored = np.flatnonzero(window.scored)
-        alternates = np.full(store.array(self._mark).shape[1:], np.nan, dtype=np.float32)
+        scored = scored[(window.columns[scored] >= first) & (window.columns[scored] < last)]
         for start in range(0, len(scored), model.batch_size):
             batch = scored[start : start + model.batch_size]
             alone = np.zeros((len(batch), len(window.columns)), dtype=bool)
             alone[np.arange(len(batch)), batch] = True
             windows = haplotype_windows(self.model.window, window.stretch, window.alleles, alone)
-            alternates[window.columns[batch]] = predict_in_batches(model, windows)
-        # The baseline runs through the same code in a batch of the same size: see predict_in_batches.
-        baseline = read_out(predict_in_batches(model, reference[None])[0], model.readout)
-        store.write(f"{self.group}/ism", gene, read_out(alternates, model.readout) - baseline)
-        store.write(self._mark, gene, alternates)
+            alternates[window.columns[batch] - first] = predict_in_batches(model, windows)
+        store.write(self._tracks, (gene, slice(first, last)), alternates)
 
     def gather(self, store: Store) -> None:
         """Nothing spans several genes."""
 
     def describe(self, store: Store, block: Block) -> str:
-        return f"attributions of gene {gene_label(store, block[0])}"
+        gene, part = block
+        run = run_length(store, self._tracks)
+        last = min((part + 1) * run, int(store.read(f"{window_path(self.model.window)}/variant_count", gene))) - 1
+        return f"attributions of gene {gene_label(store, gene)}, variants {part * run} to {last} of its window"
+
+
+@dataclass(frozen=True)
+class IsmEffects:
+    """Effects of single alleles, read out of their tracks: a block is a gene."""
+
+    model: ModelReference
+    name = "effects of variants"
+    unit = "genes"
+    runs_model = False
+
+    @property
+    def group(self) -> str:
+        return f"attributions/{self.model.label}"
+
+    def prepare(self, store: Store) -> None:
+        """Nothing: the group is there."""
+
+    def pending(self, store: Store, genes: Sequence[int]) -> Pending:
+        count = store.read(f"{window_path(self.model.window)}/variant_count").tolist()
+        whole = genes_of_whole_runs(store, f"{self.group}/alternate_tracks", count)
+        return pending_genes(store, f"{self.group}/ism", [gene for gene in genes if gene in whole])
+
+    def run(self, store: Store, block: Block) -> None:
+        (gene,) = block
+        count = int(store.read(f"{window_path(self.model.window)}/variant_count", gene))
+        tracks = store.read(f"{self.group}/alternate_tracks", (gene, slice(0, count)))
+        reference = store.read(f"{self.group}/reference_tracks", gene)
+        ism = np.full(store.array(f"{self.group}/ism").shape[1], np.nan)
+        alternates, baseline = (read_out_tracks(store, self.group, outputs) for outputs in (tracks, reference))
+        ism[:count] = alternates - baseline
+        store.write(f"{self.group}/ism", gene, ism)
+
+    def gather(self, store: Store) -> None:
+        """Nothing spans several genes."""
+
+    def describe(self, store: Store, block: Block) -> str:
+        return f"effects of the variants of gene {gene_label(store, block[0])}"

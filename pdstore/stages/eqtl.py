@@ -21,6 +21,8 @@ class Eqtl:
 
     window: WindowSpec
     name = "eqtl"
+    unit = "genes"
+    runs_model = False
 
     @property
     def group(self) -> str:

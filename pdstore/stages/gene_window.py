@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pdstore.errors import DamagedDataError, MissingDataError
 from pdstore.haplotypes.alleles import Stretch, StretchAlleles, stretch_alleles
 from pdstore.haplotypes.build import carried_alleles
-from pdstore.haplotypes.onehot import complement
+from pdstore.haplotypes.onehot import complement, one_hot
 from pdstore.haplotypes.overlaps import Footprints, Reach, Reaches
 from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.sources.variants import APPLIED_KINDS, DELETION, INSERTION, KINDS
@@ -249,6 +249,13 @@ def read_reference_window(store: Store, window: WindowSpec, gene: int) -> NDArra
     """One-hot reference window of a gene, in the window's reading direction: bool, shape (positions, 4)."""
     values: NDArray[np.bool_] = store.read(f"{window_path(window)}/reference_onehot", gene)
     return values
+
+
+def read_reference_around(store: Store, window: WindowSpec, gene: int) -> NDArray[np.bool_]:
+    """The same from the contig, whether or not windows are filled: bool, shape (positions, 4)."""
+    start = window.start(int(store.read("genes/gene_tss", gene)), str(store.read("genes/gene_strand", gene)))
+    stretch = _read_stretch(store, window, gene, Reach(slice(0, 0), start, start + window.length))
+    return one_hot(stretch.letters)
 
 
 def reference_letters(store: Store, contig: str, start: int, length: int) -> NDArray[np.uint8]:

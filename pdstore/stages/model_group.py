@@ -1,81 +1,85 @@
 """What a group that a model fills records of the model."""
 
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
-from pdstore.errors import ProvenanceError
+from pdstore.errors import MissingDataError, ProvenanceError
 from pdstore.models.protocol import SequenceModel
 from pdstore.models.registry import ModelReference
-from pdstore.models.weights import existing_weights, weights_sha256
 from pdstore.store import Store
 
-_GROUPS_OF_A_MODEL = ("predictions", "attributions")
+GROUPS_OF_A_MODEL = ("predictions", "attributions")
 
 
-def model_attributes(reference: ModelReference, model: SequenceModel) -> dict[str, Any]:
-    """Attributes that say which model made a group, for which window, and how."""
+def provenance(model: ModelReference) -> dict[str, Any]:
+    """Attributes that say which model makes a group, for which window, and how."""
     return {
         "model": model.name,
-        "window": reference.window.name,
-        "readout": model.readout,
-        "weights_sha256": model.weights_digest,
-        "model_options": dict(model.options),
+        "window": model.window.name,
+        "weights_sha256": model.digest(),
+        "model_options": dict(model.describe().options),
     }
 
 
 def check_model(store: Store, model: ModelReference) -> None:
-    """Hold a model against what the store holds of it, or see that it can be loaded at all.
-
-    Predictions and attributions of one name are of one model: either is held against what is given now. Where there is
-    something to hold it against, the model is loaded only if no weights file is given.
+    """Hold a model against what the store holds under its label; its weights are looked at whether or not it is there.
 
     Raises
     ------
     ProvenanceError
-        A group was filled with other weights or for another window; both are named.
+        A group was filled with another model, other weights or options, or for another window; both are named.
     """
-    filled = [path for path in (f"{parent}/{model.name}" for parent in _GROUPS_OF_A_MODEL) if _is_filled(store, path)]
-    if not filled:
-        model.load()
-        return
-    if model.weights is None:
-        digest = model.load().weights_digest
-    else:
-        digest = weights_sha256(existing_weights(model.weights, model.name))
-    given = {"window": model.window.name, "weights_sha256": digest}
-    for path in filled:
-        stored = store.group(path).attrs.asdict()
-        for attribute, value in given.items():
-            if stored.get(attribute) != value:
-                raise ProvenanceError(
-                    f"{path} was filled with {attribute} {stored.get(attribute)}, but {value} is given now; give the "
-                    "same --weights and --variants, or fill another store"
-                )
+    given = provenance(model)
+    for path in _filled_groups(store, model.label):
+        _require_same(path, store.group(path).attrs.asdict(), given)
 
 
 def require_same_model(store: Store, group: str, reference: ModelReference, model: SequenceModel) -> None:
-    """Raise `ProvenanceError` where a loaded model is not what a group was begun with, its readout and options too."""
-    stored = store.group(group).attrs.asdict()
-    for attribute, value in model_attributes(reference, model).items():
-        if stored.get(attribute) != value:
-            raise ProvenanceError(
-                f"{group} was begun with {attribute} {stored.get(attribute)!r}, but the model has {value!r} now"
-            )
+    """Raise `ProvenanceError` where the model that a worker loaded is not what a group was begun with."""
+    given = {
+        "model": model.name,
+        "window": reference.window.name,
+        "weights_sha256": model.weights_digest,
+        "model_options": dict(model.description.options),
+    }
+    _require_same(group, store.group(group).attrs.asdict(), given)
 
 
-def require_same_window(store: Store, reference: ModelReference) -> None:
-    """Raise `ProvenanceError` where predictions or attributions of a model are of another window, or other variants."""
-    for parent in _GROUPS_OF_A_MODEL:
-        path = f"{parent}/{reference.name}"
-        filled = store.group(path).attrs.get("window") if _is_filled(store, path) else reference.window.name
-        if filled != reference.window.name:
-            raise ProvenanceError(
-                f"{path} was filled with window {filled}, but {reference.window.name} is given now; give the same "
-                "--variants, or fill another store"
-            )
+def require_same_window(store: Store, model: ModelReference) -> None:
+    """Raise `ProvenanceError` where predictions or attributions of a label are of another window, or other variants."""
+    for path in _filled_groups(store, model.label):
+        _require_same(path, store.group(path).attrs.asdict(), {"window": model.window.name})
 
 
-def filled_weights(store: Store, model: str) -> str:
-    """SHA-256 of the weights that predictions and attributions of a model were filled with.
+def create_model_group(
+    store: Store, path: str, model: ModelReference, sizes: Mapping[str, int], attributes: Mapping[str, Any]
+) -> None:
+    """Create a group of a model, or what is missing of it: a kill may have come before its last array.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    path : str
+        Path of the group.
+    model : ModelReference
+        The model.
+    sizes : mapping of str to int
+        Sizes of the dimensions that the model does not determine.
+    attributes : mapping
+        Attributes beside the model's provenance; those of a group that is there stay as they are.
+    """
+    described = model.describe()
+    all_sizes = {**sizes, "bins": described.bins, "model_tracks": len(described.track_names)}
+    if is_filled(store, path):
+        attributes = store.group(path).attrs.asdict()
+    given = {"pdstore_version": version("pdstore"), **attributes, **provenance(model)}
+    store.create_group(path, all_sizes, given, without=("readout_weight",))
+
+
+def derived_from(store: Store, label: str) -> dict[str, str]:
+    """What predictions and attributions of a label have in common: ``weights_sha256`` and ``readout``.
 
     Raises
     ------
@@ -84,27 +88,62 @@ def filled_weights(store: Store, model: str) -> str:
     ProvenanceError
         They differ.
     """
-    digests = {parent: str(store.group(f"{parent}/{model}").attrs["weights_sha256"]) for parent in _GROUPS_OF_A_MODEL}
-    predictions, attributions = digests.values()
-    if predictions != attributions:
-        raise ProvenanceError(
-            f"predictions/{model} were filled with weights {predictions}, attributions/{model} with {attributions}; "
-            "fill them with the same"
-        )
-    return predictions
+    found: dict[str, str] = {}
+    for name in ("weights_sha256", "readout"):
+        predictions, attributions = (str(store.group(f"{parent}/{label}").attrs[name]) for parent in GROUPS_OF_A_MODEL)
+        if predictions != attributions:
+            raise ProvenanceError(
+                f"predictions/{label} have {name} {predictions}, attributions/{label} {attributions}; fill both with "
+                "the same"
+            )
+        found[name] = predictions
+    return found
 
 
-def _is_filled(store: Store, path: str) -> bool:
+def is_filled(store: Store, path: str) -> bool:
+    """Whether a store has a group of this path."""
     parent, name = path.split("/")
     return name in store.members(parent)
 
 
-def is_created(store: Store, group: str, last_array: str) -> bool:
-    """Whether a group has all its arrays: `last_array` is the one that its schema names last."""
-    parent, name = group.split("/")
-    return name in store.members(parent) and last_array in store.group(group)
-
-
 def next_order(store: Store) -> int:
     """How many models were filled before: a query without --model answers of the first."""
-    return sum("order" in store.group(f"predictions/{name}").attrs for name in store.members("predictions"))
+    orders = [store.group(f"predictions/{name}").attrs.get("order") for name in store.members("predictions")]
+    return max((order + 1 for order in orders if isinstance(order, int)), default=0)
+
+
+def stored_readout(store: Store, label: str) -> str:
+    """The readout that predictions, attributions and statistics of a label are derived by; the predictions' decides.
+
+    Raises
+    ------
+    MissingDataError
+        The store holds neither predictions nor attributions of the label.
+    """
+    for path in _filled_groups(store, label):
+        return str(store.group(path).attrs["readout"])
+    raise MissingDataError(f"store {store.url} holds no predictions of {label}: run pdstore fill predictions")
+
+
+def _filled_groups(store: Store, label: str) -> list[str]:
+    paths = (f"{parent}/{label}" for parent in GROUPS_OF_A_MODEL)
+    return [path for path in paths if is_filled(store, path)]
+
+
+def _require_same(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for attribute, value in given.items():
+        if stored.get(attribute) != value:
+            held, wanted = _differing(stored.get(attribute), value)
+            raise ProvenanceError(
+                f"{path} was filled with {attribute} {held}, but {wanted} is given now; give the same, or fill a "
+                "second set beside it with --as NAME"
+            )
+
+
+def _differing(stored: Any, given: Any) -> tuple[str, str]:
+    """Both values in words; of mappings what differs alone."""
+    if not (isinstance(stored, dict) and isinstance(given, dict)):
+        return str(stored), str(given)
+    names = [name for name in sorted({*stored, *given}) if stored.get(name) != given.get(name)]
+    held, wanted = (", ".join(f"{name} {of.get(name, 'nothing')}" for name in names) for of in (stored, given))
+    return held, wanted

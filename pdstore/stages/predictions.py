@@ -2,60 +2,67 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import numpy as np
 
-from pdstore.analysis.readout import person_prediction, read_out
+from pdstore.analysis.readout import person_prediction
 from pdstore.errors import MissingDataError
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.stages.gene_window import read_reference_window, require_windows, window_path
-from pdstore.stages.model_group import check_model, is_created, model_attributes, next_order, require_same_model
-from pdstore.stages.stage import Block, Pending, gene_label
+from pdstore.stages.model_group import check_model, create_model_group, next_order, require_same_model
+from pdstore.stages.readouts import read_out_tracks
+from pdstore.stages.stage import (
+    Block,
+    Pending,
+    gene_label,
+    genes_of_whole_runs,
+    pending_genes,
+    pending_runs,
+    run_length,
+)
 from pdstore.store import Store
-
-HAPLOTYPES_A_BLOCK = 64
-"""Haplotypes of a block: for the small models a second's work, for Enformer minutes."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The stage "predictions": a block is a gene and a run of its haplotypes."""
+    """Outputs for haplotypes: a block is a gene and a run of its haplotypes."""
 
     model: ModelReference
     name = "predictions"
+    unit = "haplotypes"
+    runs_model = True
 
     @property
     def group(self) -> str:
-        return f"predictions/{self.model.name}"
+        return f"predictions/{self.model.label}"
+
+    @property
+    def _tracks(self) -> str:
+        return f"{self.group}/tracks"
 
     @property
     def _windows(self) -> str:
         return window_path(self.model.window)
 
     def prepare(self, store: Store) -> None:
-        check_model(store, self.model)
-        if is_created(store, self.group, "expression") and store.chunks_written(f"{self.group}/track_name"):
-            return
         require_windows(store, self.model.window)
-        model = self.model.load()
+        check_model(store, self.model)
         genes, people, _ = store.array(f"{self._windows}/haplotype_index").shape
+        described = self.model.describe()
         sizes = {
             "genes": genes,
             "samples": people,
             "haplotypes": store.array(f"{self._windows}/haplotype_onehot").shape[1],
-            "bins": model.bins,
-            "model_tracks": len(model.track_names),
         }
         attributes = {
             "order": next_order(store),
-            **model_attributes(self.model, model),
-            "haplotypes_per_block": HAPLOTYPES_A_BLOCK,
-            "pdstore_version": version("pdstore"),
+            "readout": described.readout,
+            "haplotypes_per_block": described.windows_per_block,
         }
-        store.create_group(self.group, sizes, attributes)
-        store.write(f"{self.group}/track_name", ..., np.array(model.track_names, dtype=object))
+        create_model_group(store, self.group, self.model, sizes, attributes)
+        if not store.chunks_written(f"{self.group}/track_name"):
+            store.write(f"{self.group}/track_name", ..., np.array(described.track_names, dtype=object))
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
         count = store.read_if_filled(f"{self._windows}/haplotype_count")
@@ -64,50 +71,67 @@ class Predictions:
                 raise MissingDataError(
                     f"windows of gene {gene_label(store, gene)} are not filled: run pdstore fill windows"
                 )
-        written = {chunk[:2] for chunk in store.chunks_written(f"{self.group}/tracks")}
-        run_length = self._run_length(store)
-        blocks = [block for gene in genes for block in _blocks(gene, int(count[gene]), run_length)]
-        todo = [block for block in blocks if block not in written]
-        return Pending(todo, len(blocks) - len(todo))
+        return pending_runs(store, self._tracks, genes, [int(count[gene]) for gene in genes])
 
     def run(self, store: Store, block: Block) -> None:
         gene, part = block
         model = self.model.load()
         require_same_model(store, self.group, self.model, model)
-        run_length = self._run_length(store)
+        run = run_length(store, self._tracks)
         count = int(store.read(f"{self._windows}/haplotype_count", gene))
-        start, haplotypes = part * run_length, store.array(f"{self.group}/tracks").shape[1]
+        _, haplotypes, *of_a_haplotype = store.array(self._tracks).shape
+        start = part * run
         if part == 0:
             reference = read_reference_window(store, self.model.window, gene)
             store.write(f"{self.group}/reference_tracks", gene, predict_in_batches(model, reference[None])[0])
-        windows = store.read(f"{self._windows}/haplotype_onehot", (gene, slice(start, min(start + run_length, count))))
+        windows = store.read(f"{self._windows}/haplotype_onehot", (gene, slice(start, min(start + run, count))))
         # A whole chunk: NaN behind the last haplotype.
-        tracks = np.full((min(run_length, haplotypes - start), model.bins, len(model.track_names)), np.nan, np.float32)
+        tracks = np.full((min(run, haplotypes - start), *of_a_haplotype), np.nan, np.float32)
         tracks[: len(windows)] = predict_in_batches(model, windows)
-        store.write(f"{self.group}/tracks", (gene, slice(start, start + len(tracks))), tracks)
+        store.write(self._tracks, (gene, slice(start, start + len(tracks))), tracks)
 
     def gather(self, store: Store) -> None:
-        """Each person's prediction, for the genes whose haplotypes are all predicted."""
-        count = store.read_if_filled(f"{self._windows}/haplotype_count")
-        readout = str(store.group(self.group).attrs["readout"])
-        written = {chunk[:2] for chunk in store.chunks_written(f"{self.group}/tracks")}
-        gathered = {chunk[0] for chunk in store.chunks_written(f"{self.group}/expression")}
-        run_length = self._run_length(store)
-        for gene in sorted({gene for gene, _ in written} - gathered):
-            if written.issuperset(_blocks(gene, int(count[gene]), run_length)):
-                haplotypes = read_out(store.read(f"{self.group}/tracks", (gene, slice(0, count[gene]))), readout)
-                index = store.read(f"{self._windows}/haplotype_index", gene)
-                store.write(f"{self.group}/expression", gene, person_prediction(haplotypes, index))
+        """Nothing spans several genes."""
 
     def describe(self, store: Store, block: Block) -> str:
         gene, part = block
-        first = part * self._run_length(store)
-        last = first + self._run_length(store) - 1
-        return f"predictions of gene {gene_label(store, gene)}, haplotypes {first} to {last}"
-
-    def _run_length(self, store: Store) -> int:
-        return int(store.array(f"{self.group}/tracks").chunks[1])
+        run = run_length(store, self._tracks)
+        last = min((part + 1) * run, int(store.read(f"{self._windows}/haplotype_count", gene))) - 1
+        return f"predictions of gene {gene_label(store, gene)}, haplotypes {part * run} to {last}"
 
 
-def _blocks(gene: int, haplotypes: int, run_length: int) -> list[Block]:
-    return [(gene, part) for part in range(-(-haplotypes // run_length))]
+@dataclass(frozen=True)
+class PersonPredictions:
+    """Predictions of people, read out of the tracks of their haplotypes: a block is a gene."""
+
+    model: ModelReference
+    name = "predictions of people"
+    unit = "genes"
+    runs_model = False
+
+    @property
+    def group(self) -> str:
+        return f"predictions/{self.model.label}"
+
+    def prepare(self, store: Store) -> None:
+        """Nothing: the group is there."""
+
+    def pending(self, store: Store, genes: Sequence[int]) -> Pending:
+        count = store.read_if_filled(f"{window_path(self.model.window)}/haplotype_count")
+        whole = genes_of_whole_runs(store, f"{self.group}/tracks", count.tolist())
+        return pending_genes(store, f"{self.group}/expression", [gene for gene in genes if gene in whole])
+
+    def run(self, store: Store, block: Block) -> None:
+        (gene,) = block
+        windows = window_path(self.model.window)
+        count = int(store.read(f"{windows}/haplotype_count", gene))
+        tracks = store.read(f"{self.group}/tracks", (gene, slice(0, count)))
+        index = store.read(f"{windows}/haplotype_index", gene)
+        values = person_prediction(read_out_tracks(store, self.group, tracks), index)
+        store.write(f"{self.group}/expression", gene, values)
+
+    def gather(self, store: Store) -> None:
+        """Nothing spans several genes."""
+
+    def describe(self, store: Store, block: Block) -> str:
+        return f"predictions of people for gene {gene_label(store, block[0])}"

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from pdstore.store import Store, genes_written
 
 Block = tuple[int, ...]
-"""A unit of work and of resume: leading chunk coordinates of the array that marks it done."""
+"""A unit of work and of resume: leading chunk coordinates of the array that marks it done; the gene is the first."""
 
 
 class Pending(NamedTuple):
@@ -16,11 +16,14 @@ class Pending(NamedTuple):
     ----------
     todo : list of Block
         Blocks that are not in the store.
+    sizes : list of int
+        How much each of them is, in the stage's unit.
     done : int
-        Blocks that are.
+        Blocks that are in the store.
     """
 
     todo: list[Block]
+    sizes: list[int]
     done: int
 
 
@@ -33,7 +36,17 @@ class Stage(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the stage, as `pdstore fill` takes it."""
+        """What the stage fills, as progress and reports name it."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What its blocks are made of: "genes", "haplotypes" or "variants"."""
+        ...
+
+    @property
+    def runs_model(self) -> bool:
+        """Whether its blocks run the model, which takes all cores, or a GPU, for itself."""
         ...
 
     @property
@@ -54,7 +67,7 @@ class Stage(Protocol):
         ...
 
     def gather(self, store: Store) -> None:
-        """Write what needs several blocks: arrays over all genes. Does nothing where that is done."""
+        """Write arrays over all genes. Does nothing where that is done."""
         ...
 
     def describe(self, store: Store, block: Block) -> str:
@@ -71,4 +84,55 @@ def pending_genes(store: Store, mark: str, genes: Sequence[int]) -> Pending:
     """Pending blocks of a stage whose block is a gene: the first chunk of the gene in `mark` is written last."""
     written = genes_written(store, mark)
     todo: list[Block] = [(gene,) for gene in genes if gene not in written]
-    return Pending(todo, len(genes) - len(todo))
+    return Pending(todo, [1] * len(todo), len(genes) - len(todo))
+
+
+def pending_runs(store: Store, array: str, genes: Sequence[int], lengths: Sequence[int]) -> Pending:
+    """Pending blocks of a stage whose block is a gene and a run of its rows in `array`.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    array : str
+        The array that marks its blocks done, dimensions genes, rows, …
+    genes : sequence of int
+        Rows of genes/.
+    lengths : sequence of int
+        How many rows each of these genes has.
+    """
+    written = {chunk[:2] for chunk in store.chunks_written(array)}
+    run = run_length(store, array)
+    todo: list[Block] = []
+    sizes: list[int] = []
+    blocks = 0
+    for gene, length in zip(genes, lengths, strict=True):
+        for gene_and_part in runs_of(gene, length, run):
+            blocks += 1
+            if gene_and_part not in written:
+                todo.append(gene_and_part)
+                sizes.append(min(run, length - gene_and_part[1] * run))
+    return Pending(todo, sizes, blocks - len(todo))
+
+
+def genes_of_whole_runs(store: Store, array: str, lengths: Sequence[int]) -> set[int]:
+    """Genes whose runs in `array` are all in the store; `lengths` are those of all genes, below 0 not known yet."""
+    parts: dict[int, set[int]] = {}
+    for gene, part, *_ in store.chunks_written(array):
+        parts.setdefault(gene, set()).add(part)
+    run = run_length(store, array)
+    return {
+        gene
+        for gene, found in parts.items()
+        if lengths[gene] >= 0 and found.issuperset(part for _, part in runs_of(gene, lengths[gene], run))
+    }
+
+
+def runs_of(gene: int, length: int, run: int) -> list[tuple[int, int]]:
+    """Blocks of a gene with so many rows, `run` in each; one at least, so that an empty gene can be marked as done."""
+    return [(gene, part) for part in range(max(1, -(-length // run)))]
+
+
+def run_length(store: Store, array: str) -> int:
+    """Rows of a block of an array whose dimensions are genes, rows, …"""
+    return int(store.array(array).chunks[1])

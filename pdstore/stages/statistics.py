@@ -19,7 +19,7 @@ from pdstore.haplotypes.build import alternate_dosage
 from pdstore.models.registry import ModelReference
 from pdstore.schema import filled_array
 from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
-from pdstore.stages.model_group import filled_weights, require_same_window
+from pdstore.stages.model_group import derived_from, require_same_window
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.store import Store, genes_written
 
@@ -58,10 +58,12 @@ class Statistics:
 
     model: ModelReference
     name = "statistics"
+    unit = "genes"
+    runs_model = False
 
     @property
     def group(self) -> str:
-        return f"statistics/{self.model.name}"
+        return f"statistics/{self.model.label}"
 
     @property
     def _mark(self) -> str:
@@ -73,7 +75,7 @@ class Statistics:
         attributes = {
             "model": self.model.name,
             "window": self.model.window.name,
-            "weights_sha256": filled_weights(store, self.model.name),
+            **derived_from(store, self.model.label),
             "seed": SEED,
             "null_draws": NULL_DRAWS,
             "empirical_draws": EMPIRICAL_DRAWS,
@@ -87,8 +89,8 @@ class Statistics:
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
         pending = pending_genes(store, self._mark, genes)
-        model, window = self.model.name, self.model.window.name
-        for path in (f"predictions/{model}", f"attributions/{model}", f"eqtl/{window}"):
+        label, window = self.model.label, self.model.window.name
+        for path in (f"predictions/{label}", f"attributions/{label}", f"eqtl/{window}"):
             missing = {gene for (gene,) in pending.todo} - genes_written(store, filled_array(path))
             if missing:
                 stage = path.split("/")[0]
@@ -106,9 +108,9 @@ class Statistics:
         # A prediction is a mean over haplotypes: the one allele of a haploid person weighs as much as two.
         haplotypes = np.maximum((~calls.absent).sum(axis=1), 1)
         weighted_dosage = dosage * (calls.absent.shape[1] / haplotypes)
-        prediction = store.read(f"predictions/{self.model.name}/expression", gene)
+        prediction = store.read(f"predictions/{self.model.label}/expression", gene)
         observed = store.read("expression/observed", gene).astype(np.float64)
-        ism = store.read(f"attributions/{self.model.name}/ism", gene)[columns]
+        ism = store.read(f"attributions/{self.model.label}/ism", gene)[columns]
         slope = store.read(f"eqtl/{self.model.window.name}/slope", gene)[columns]
 
         drivers = forward_drivers(ism, weighted_dosage, prediction, window.position[columns])

@@ -33,6 +33,8 @@ class Windows:
 
     window: WindowSpec
     name = "windows"
+    unit = "genes"
+    runs_model = False
 
     @property
     def group(self) -> str:
@@ -94,7 +96,7 @@ class Windows:
         store.write(f"{self.group}/gene_counts", gene, gene_counts(window, calls, applied))
         haplotypes, run_length = store.array(self._mark).shape[1], store.array(self._mark).chunks[1]
         # From the last run to the first, whose chunk marks the gene as done; whole chunks, with zeros at the end.
-        for start in reversed(range(0, len(found.applied), run_length)):
+        for start in reversed(range(0, max(1, len(found.applied)), run_length)):
             part = found.applied[start : start + run_length]
             windows = haplotype_windows(self.window, window.stretch, window.alleles, part)
             missing = min(run_length, haplotypes - start) - len(part)
@@ -108,11 +110,10 @@ class Windows:
         filled = sorted(genes_written(store, self._mark))
         ungathered = [gene for gene in filled if count[gene] < 0]
         for gene in ungathered:
-            count[gene] = store.read(f"{self.group}/haplotype_index", gene).max() + 1
+            # Nobody may have one: on Y, where no man is in the cohort.
+            count[gene] = max(0, store.read(f"{self.group}/haplotype_index", gene).max() + 1)
         if ungathered:
-            names = store.read(f"{self.group}/count_name").tolist()
-            totals = store.read_if_filled(f"{self.group}/gene_counts")[filled].sum(axis=0)
-            store.set_attribute(self.group, "counts", dict(zip(names, totals.tolist(), strict=True)))
+            store.set_attribute(self.group, "counts", total_counts(store, self.group, filled))
             store.write(f"{self.group}/haplotype_count", ..., count)
 
     def describe(self, store: Store, block: Block) -> str:
@@ -135,6 +136,13 @@ def count_names(variants: Variants) -> tuple[str, ...]:
         "people without a haplotype",
         "haplotypes whose TSS is deleted, the next base in its place",
     )
+
+
+def total_counts(store: Store, group: str, genes: Sequence[int]) -> dict[str, int]:
+    """What was counted in the filled windows of some genes, over all of them."""
+    names = store.read(f"{group}/count_name").tolist()
+    totals = store.read_if_filled(f"{group}/gene_counts")[list(genes)].sum(axis=0)
+    return dict(zip(names, totals.tolist(), strict=True))
 
 
 def gene_counts(window: GeneWindow, calls: WindowCalls, applied: NDArray[np.bool_]) -> NDArray[np.int64]:

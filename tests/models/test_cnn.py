@@ -64,6 +64,7 @@ def test_published_sizes_give_44_segments() -> None:
     with torch.device("meta"):
         network = build_network(config)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert shapes == config.shapes
     assert shapes["convolution.weight"] == (900, 4, 10)
     assert shapes["hidden.weight"] == (200, 900 * 44)
     assert shapes["output.weight"] == (1, 200)
@@ -82,9 +83,15 @@ def test_prediction_equals_the_published_layers_in_numpy(trained: Cnn, weights: 
 
 
 def test_is_a_sequence_model_of_one_bin_and_track(trained: Cnn) -> None:
-    assert (trained.name, trained.bins, trained.track_names, trained.readout) == ("cnn", 1, ("expression",), "sum")
-    assert trained.window == WindowSpec(length=29, tss_offset=14, strand="gene")
-    assert trained.options["pool"] == 13
+    described = trained.description
+    assert (trained.name, described.bins, described.track_names, described.readout) == (
+        "cnn",
+        1,
+        ("expression",),
+        "sum",
+    )
+    assert described.window == WindowSpec(length=29, tss_offset=14, strand="gene")
+    assert described.options["pool"] == 13
     predicted = trained.predict(random_windows(5, TINY.window_length))
     assert predicted.shape == (5, 1, 1)
     assert predicted.dtype == np.float32
@@ -113,7 +120,8 @@ def test_save_and_load_give_equal_predictions_bit_for_bit(trained: Cnn, weights:
     windows = random_windows(20, TINY.window_length)
     np.testing.assert_array_equal(loaded.predict(windows), trained.predict(windows))
     assert loaded.config == TINY
-    assert loaded.options == trained.options
+    assert loaded.description == trained.description == Cnn.describe(weights)
+    assert Cnn.digest(weights) == trained.weights_digest
     assert loaded.weights_digest == trained.weights_digest == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert [path.name for path in weights.parent.iterdir()] == [weights.name]
 

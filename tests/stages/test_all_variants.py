@@ -106,7 +106,9 @@ def test_ism_of_an_indel_is_of_the_reference_with_that_allele(store: Store, refe
         assert start + len(ref) < tss or len(ref) == len(alt)
         begin = tss - 1 + len(alt) - len(ref) - reference.window.tss_offset
         window = one_hot(np.frombuffer(changed[begin : begin + reference.window.length].encode(), np.uint8))
-        expected = read_out(model.predict(window[None])[0], model.readout) - read_out(baseline, model.readout)
+        expected = read_out(model.predict(window[None])[0], model.description.readout) - read_out(
+            baseline, model.description.readout
+        )
         assert ism[column] == pytest.approx(float(expected), abs=1e-6)
         assert ism[column] != 0
 

@@ -1,0 +1,146 @@
+"""Drop what a fill computed, to fill it anew: a model, a stage, or some genes, and whatever was derived from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pdstore.errors import MissingDataError, UsageError
+from pdstore.fill import STAGES
+from pdstore.lease import held_lease
+from pdstore.query import find_gene
+from pdstore.schema import schema_of
+from pdstore.stages.model_group import GROUPS_OF_A_MODEL
+from pdstore.stages.windows import total_counts
+from pdstore.store import Store, genes_written, open_store
+
+_OF_A_MODEL = (*GROUPS_OF_A_MODEL, "statistics")
+
+
+@dataclass(frozen=True)
+class Clearing:
+    """What `clear` would drop.
+
+    Attributes
+    ----------
+    groups : list of str
+        Paths of groups, those first that are derived from others.
+    genes : list of int
+        Rows of genes/ to drop from them; none means the whole groups.
+    """
+
+    groups: list[str]
+    genes: list[int]
+
+
+def plan_clearing(
+    store: Store, label: str | None = None, stages: Sequence[str] = (), genes: Sequence[str] = ()
+) -> Clearing:
+    """Find what is to be dropped, and what follows from it.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    label : str, optional
+        Name of a set of predictions: a model's, or what `--as` named. Needed where the store holds several and a stage
+        of models is dropped.
+    stages : sequence of str
+        Names of stages; none means those of the model: predictions, attributions and statistics.
+    genes : sequence of str
+        Symbols or ids; none means all.
+
+    Raises
+    ------
+    UsageError
+        A stage that does not exist, or it is not clear of which model.
+    MissingDataError
+        The store holds none of it.
+    """
+    for name in stages:
+        if name not in STAGES:
+            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(STAGES)}")
+    if not stages and label is None:
+        raise UsageError("clear what? Name a model with --model, or stages: " + ", ".join(STAGES))
+    labels = {name: _windows_of(store, name) for parent in _OF_A_MODEL for name in store.members(parent)}
+    if label is not None and label not in labels:
+        raise MissingDataError(
+            f"store {store.url} holds nothing of {label!r}; it holds {', '.join(labels) or 'no predictions'}"
+        )
+    wanted: set[str] = set()
+    for stage in stages or _OF_A_MODEL:
+        if stage in _OF_A_MODEL:
+            wanted.add(f"{stage}/{label or _only(labels)}")
+        else:
+            windows = labels[label] if label is not None else set(store.members(stage))
+            wanted.update(f"{stage}/{window}" for window in windows)
+    for name, windows in labels.items():
+        for window in windows:
+            if f"windows/{window}" in wanted:
+                wanted.update({f"predictions/{name}", f"attributions/{name}", f"eqtl/{window}"})
+            if f"eqtl/{window}" in wanted:
+                wanted.add(f"statistics/{name}")
+        if {f"predictions/{name}", f"attributions/{name}"} & wanted:
+            wanted.add(f"statistics/{name}")
+    wanted.update(f"eqtl/{path.removeprefix('windows/')}" for path in tuple(wanted) if path.startswith("windows/"))
+    groups = [
+        f"{parent}/{name}"
+        for parent in reversed(STAGES)
+        for name in store.members(parent)
+        if f"{parent}/{name}" in wanted
+    ]
+    if not groups:
+        raise MissingDataError(f"store {store.url} holds nothing of {', '.join(stages) or label}: nothing to clear")
+    return Clearing(groups, sorted({find_gene(store, gene) for gene in genes}))
+
+
+def clear(url: str, clearing: Clearing) -> None:
+    """Drop it. What a kill leaves of it is dropped by the next `clear` of the same, and filled by the next fill.
+
+    Raises
+    ------
+    LeaseError
+        A fill writes to the store.
+    """
+    with held_lease(url, "clear") as lease:
+        store = open_store(url, "r+", lease)
+        store.remove_leftovers()
+        for group in clearing.groups:
+            if clearing.genes:
+                _clear_genes(store, group, clearing.genes)
+            else:
+                store.delete(group)
+
+
+def _clear_genes(store: Store, group: str, genes: Sequence[int]) -> None:
+    schema = schema_of(group)
+    by_gene = [name for name, array in schema.arrays.items() if array.dims[0] == "genes" and f"{group}/{name}" in store]
+    gathered = [name for name in by_gene if schema.arrays[name].chunks[0] != 1]
+    if group.startswith("windows/"):
+        # Where windows lie is known before they are filled.
+        gathered = [name for name in gathered if name == schema.gathered_array]
+    # First what was gathered, so that a gene that is half cleared counts as not filled; last what marks it as done is
+    # no longer there.
+    for name in gathered:
+        values = store.read_if_filled(f"{group}/{name}")
+        values[list(genes)] = store.array(f"{group}/{name}").fill_value
+        store.write(f"{group}/{name}", ..., values)
+    names = [name for name in by_gene if schema.arrays[name].chunks[0] == 1]
+    for name in sorted(names, key=lambda name: name != schema.filled_array):
+        for gene in genes:
+            store.delete(f"{group}/{name}/c/{gene}")
+    if "counts" in schema.attributes:
+        filled = sorted(genes_written(store, f"{group}/{schema.filled_array}"))
+        store.set_attribute(group, "counts", total_counts(store, group, filled))
+
+
+def _windows_of(store: Store, label: str) -> set[str]:
+    """Names of the windows that the groups of a label are of."""
+    groups = (f"{parent}/{label}" for parent in _OF_A_MODEL if label in store.members(parent))
+    return {str(store.group(path).attrs.get("window")) for path in groups}
+
+
+def _only(labels: Sequence[str] | dict[str, set[str]]) -> str:
+    names = list(labels)
+    if len(names) != 1:
+        held = ", ".join(names) or "no predictions"
+        raise UsageError(f"clear of which model? Give --model: the store holds {held}")
+    return names[0]

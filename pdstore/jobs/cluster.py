@@ -1,0 +1,175 @@
+"""Where blocks run: worker processes of this machine, a running dask cluster, or jobs of SLURM."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pdstore.errors import JobError, UsageError
+from pdstore.jobs.run import quiet_logs
+
+if TYPE_CHECKING:
+    from distributed import Client as Client
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where blocks run.
+
+    Attributes
+    ----------
+    workers : int or None
+        Worker processes on this machine; None for one a core, and for blocks that run a model one a GPU, else one.
+    scheduler : str or None
+        Address of a running dask scheduler, whose workers are used instead.
+    slurm : Path or None
+        YAML of SLURM jobs that are submitted, and whose workers are used instead.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+    slurm: Path | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("workers", "scheduler", "slurm") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"--{given[0]} and --{given[1]} exclude each other")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether workers are processes of this machine, started for this job."""
+        return self.scheduler is None and self.slurm is None
+
+    def local_workers(self, runs_model: bool, gpus: int) -> int:
+        """How many worker processes of this machine a stage gets."""
+        if self.workers is not None:
+            return self.workers
+        return max(1, gpus) if runs_model else usable_cores()
+
+
+@contextmanager
+def local_client(workers: int, threads: int = 1) -> "Iterator[Client]":
+    """A client of worker processes on this machine.
+
+    Parameters
+    ----------
+    workers : int
+        Number of worker processes.
+    threads : int
+        Tasks that each runs at once.
+    """
+    quiet_logs()
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        with _interrupts_ignored():
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=threads,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",
+                    host="127.0.0.1",
+                    silence_logs=logging.CRITICAL,
+                    # No limit of dask's own: it would kill workers that the machine has memory for.
+                    memory_limit=0,
+                )
+            )
+        yield stack.enter_context(Client(cluster))
+
+
+@contextmanager
+def scheduler_client(address: str) -> "Iterator[Client]":
+    """A client of a running dask scheduler; raises `JobError` where nobody answers at the address."""
+    quiet_logs()
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_TIMEOUT)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise JobError(
+            f"no dask scheduler answers at {address}; start one with `dask scheduler`, and workers with "
+            f"`dask worker {address}`"
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def slurm_client(config: Path) -> "Iterator[Client]":
+    """A client of workers that run as SLURM jobs, submitted now and cancelled at the end.
+
+    Parameters
+    ----------
+    config : Path
+        YAML: ``jobs``, how many, and any argument of `dask_jobqueue.SLURMCluster`.
+    """
+    jobs, options = read_slurm_config(config)
+    quiet_logs()
+    from dask_jobqueue.slurm import SLURMCluster
+    from distributed import Client
+
+    try:
+        cluster = SLURMCluster(**options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{config}: {error}") from error
+    with cluster:
+        try:
+            cluster.scale(jobs=jobs)
+        except (OSError, RuntimeError) as error:
+            raise JobError(f"SLURM does not take the jobs of {config}: {error}") from error
+        with Client(cluster) as client:
+            yield client
+
+
+def read_slurm_config(config: Path) -> tuple[int, dict[str, Any]]:
+    """Number of jobs, and the arguments of `dask_jobqueue.SLURMCluster`; raises `UsageError` where it is neither."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(config.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{config}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{config} cannot be read as YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, Mapping):
+        raise UsageError(f"{config}: expected YAML with jobs, cores, memory, queue, walltime, …")
+    options = dict(found)
+    jobs = options.pop("jobs", 1)
+    if type(jobs) is not int or jobs < 1:
+        raise UsageError(f"{config}: jobs is {jobs!r}, expected a whole number above 0")
+    return jobs, options
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C, which reaches the whole group: this process alone answers it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_number() -> int:
+    """Number of the worker of this machine that runs the task, from 0; 0 where workers have other names."""
+    from distributed import get_worker
+
+    name = get_worker().name
+    return int(name) if str(name).isdigit() else 0

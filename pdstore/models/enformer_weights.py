@@ -1,0 +1,226 @@
+"""Weights of an Enformer: where they lie, what sizes of a network they are of, their digest.
+
+A folder as Hugging Face keeps it (config.json beside model.safetensors or pytorch_model.bin), a state dict alone
+(.safetensors, or what torch.save writes), or the name of a model on the hub, which is downloaded by its own client.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pdstore.errors import ModelError
+from pdstore.models.weights import weights_sha256
+
+OFFICIAL = "EleutherAI/enformer-official-rough"
+"""The official weights on the hub: their relative positions are TensorFlow's."""
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+
+# enformer-pytorch holds its blocks twice: by name, and in one sequence, which is what wins when it loads both.
+_TRUNK = {
+    "_trunk.1.": "stem.",
+    "_trunk.2.": "conv_tower.",
+    "_trunk.4.": "transformer.",
+    "_trunk.6.": "final_pointwise.",
+}
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class EnformerSizes:
+    """Sizes of a network; the defaults are the published ones.
+
+    Attributes
+    ----------
+    dim, depth, heads, attn_dim_key, num_downsamples, dim_divisible_by, target_length, output_heads
+        As `enformer_pytorch.EnformerConfig` has them; `target_length` is the number of bins of an output, and
+        `output_heads` the number of tracks of each head.
+    sequence_length : int
+        Length of the window, bp; a field of pdstore's own in config.json, which a published model does without.
+    use_tf_gamma : bool or None
+        Whether the relative positions are TensorFlow's; None where the weights do not say.
+    """
+
+    dim: int = 1536
+    depth: int = 11
+    heads: int = 8
+    attn_dim_key: int = 64
+    num_downsamples: int = 7
+    dim_divisible_by: int = 128
+    target_length: int = 896
+    sequence_length: int = 196_608
+    output_heads: Mapping[str, int] = field(default_factory=lambda: {"human": 5313, "mouse": 1643})
+    use_tf_gamma: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in (option.name for option in fields(self) if option.type is int):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ModelError(f"{name} is {value!r}, expected a whole number above 0")
+        heads = self.output_heads
+        if not (isinstance(heads, dict) and heads and all(type(n) is int and n > 0 for n in heads.values())):
+            raise ModelError(f"output_heads is {heads!r}, expected the number of tracks of each head")
+        if self.use_tf_gamma not in (None, True, False):
+            raise ModelError(f"use_tf_gamma is {self.use_tf_gamma!r}, expected true or false")
+        bases = self.bases_a_bin
+        if self.sequence_length % bases or self.rows < self.target_length:
+            raise ModelError(
+                f"sequence_length {self.sequence_length} is not at least {self.target_length} bins of {bases} bp"
+            )
+        if (self.rows - self.target_length) % 2:
+            raise ModelError(f"{self.target_length} bins cannot be cut from the middle of {self.rows}")
+
+    @property
+    def bases_a_bin(self) -> int:
+        """Bases of a bin; 128 in the published network."""
+        return int(2**self.num_downsamples)
+
+    @property
+    def rows(self) -> int:
+        """Bins of the whole window, before its edges are cropped; 1,536 in the published network."""
+        return self.sequence_length // self.bases_a_bin
+
+
+def local_weights(weights: Path) -> Path:
+    """The folder or file of weights; those of a model on the hub are downloaded, or found where they were before.
+
+    Raises
+    ------
+    ModelError
+        There is neither, or the hub does not give them.
+    """
+    if weights.exists():
+        return weights
+    name = str(weights)
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+        raise ModelError(f"weights {weights}: no such file or folder")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, *WEIGHTS_FILES]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"weights {weights}: no such file or folder, and the hub does not give a model of this name "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+
+
+def weights_file(weights: Path) -> Path:
+    """The state dict of a folder, or the file itself."""
+    if weights.is_file():
+        return weights
+    found = [weights / name for name in WEIGHTS_FILES if (weights / name).is_file()]
+    if not found:
+        raise ModelError(f"weights {weights}: the folder has neither {' nor '.join(WEIGHTS_FILES)}")
+    return found[0]
+
+
+def weights_digest(weights: Path) -> str:
+    """SHA-256 of the state dict, hexadecimal; the sizes beside it are among the options that a store records."""
+    return weights_sha256(weights_file(local_weights(weights)))
+
+
+def read_sizes(weights: Path) -> EnformerSizes:
+    """Sizes of the network from the config beside the weights, or from the shapes of a state dict alone.
+
+    Parameters
+    ----------
+    weights : Path
+        A folder or a file.
+
+    Raises
+    ------
+    ModelError
+        The config, or the weights, are not those of an Enformer.
+    """
+    config = weights / CONFIG_FILE
+    try:
+        if not weights.is_dir():
+            return _sizes_of_shapes(canonical(read_shapes(weights)))
+        if not config.is_file():
+            raise ModelError(f"the folder has no {CONFIG_FILE}")
+        return _sizes_of_config(config)
+    except ModelError as error:
+        raise ModelError(f"weights {weights}: {error}") from error
+
+
+def canonical(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict with each tensor under one name; see `_TRUNK`."""
+    named = {name: value for name, value in state.items() if not name.startswith("_trunk.")}
+    for name, value in state.items():
+        prefix = next((prefix for prefix in _TRUNK if name.startswith(prefix)), None)
+        if prefix is not None:
+            named[_TRUNK[prefix] + name.removeprefix(prefix)] = value
+    return named
+
+
+def read_shapes(file: Path) -> Shapes:
+    """Shapes of a state dict, by name; no tensor is read."""
+    from safetensors import SafetensorError, safe_open
+
+    if file.suffix == ".safetensors":
+        try:
+            with safe_open(file, framework="np") as tensors:
+                return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"not a safetensors file ({error})") from error
+    return {name: tuple(tensor.shape) for name, tensor in read_pickled(file, "meta").items()}
+
+
+def read_pickled(file: Path, device: str) -> dict[str, Any]:
+    """A state dict that torch.save wrote, tensors only; on the device "meta" nothing but shapes."""
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{file.name} is not a state dict that torch.save wrote ({str(error).splitlines()[0][:100]})"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(
+            f"{file.name} does not hold a state dict: expected what torch.save(model.state_dict(), …) writes"
+        )
+    return state
+
+
+def _sizes_of_config(config: Path) -> EnformerSizes:
+    try:
+        found = json.loads(config.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{CONFIG_FILE} is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{CONFIG_FILE} is not a JSON object")
+    model = found.get("model_type", "enformer")
+    if model != "enformer":
+        raise ModelError(f"{CONFIG_FILE} is of a model {str(model)[:50]!r}, expected 'enformer'")
+    names = {option.name for option in fields(EnformerSizes)}
+    return EnformerSizes(**{name: value for name, value in found.items() if name in names})
+
+
+def _sizes_of_shapes(shapes: Shapes) -> EnformerSizes:
+    def count(prefix: str) -> int:
+        return len({name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix)})
+
+    bias = "transformer.0.0.fn.1.rel_content_bias"
+    if len(shapes.get("stem.0.weight", ())) != 3 or len(shapes.get(bias, ())) != 4:
+        raise ModelError("no stem.0.weight and attention as every Enformer has: are these another model's weights?")
+    heads = {
+        name.split(".")[1]: shape[0] for name, shape in shapes.items() if re.fullmatch(r"_heads\.\w+\.0\.weight", name)
+    }
+    return EnformerSizes(
+        dim=2 * shapes["stem.0.weight"][0],
+        depth=count("transformer."),
+        heads=shapes[bias][1],
+        attn_dim_key=shapes[bias][3],
+        num_downsamples=count("conv_tower.") + 1,
+        output_heads=heads,
+    )

@@ -10,15 +10,26 @@ import typer
 
 from .output import DEFAULT_STORE, Format, StoreOption, plain, size
 
-_COLOURS = {"filled": "green", "partly filled": "yellow", "empty": "yellow", "stale": "red", "damaged": "red"}
+_COLOURS = {
+    "filled": "green",
+    "partly filled": "yellow",
+    "empty": "yellow",
+    "missing": "yellow",
+    "stale": "red",
+    "damaged": "red",
+}
 
 
 def command(
     store: StoreOption = DEFAULT_STORE,
+    by_gene: Annotated[bool, typer.Option("--by-gene", help="Show each gene's state, too.")] = False,
+    genes: Annotated[
+        str | None, typer.Option("--genes", help="Only these genes, one by one: symbols or ids, separated by commas.")
+    ] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.table,
 ) -> None:
     """Show what a store holds, what is filled, missing or stale, sizes on disk, and all that was counted: what init
-    left out, and which variants windows applied, skipped and resolved.
+    left out, and which variants windows applied, skipped and resolved. Also while it is being filled.
 
     Example:
     pdstore status -s cohort.zarr
@@ -26,7 +37,8 @@ def command(
     from pdstore.status import store_status
     from pdstore.store import open_store
 
-    status = store_status(open_store(store))
+    wanted = [name for name in (genes or "").split(",") if name.strip()]
+    status = store_status(open_store(store), wanted if by_gene or wanted else None)
     if format is Format.json:
         json.dump(status, sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")
@@ -59,6 +71,8 @@ def _print(status: Mapping[str, Any]) -> None:
             _print_counts(console, counted)
     for remark in sources.get("notes") or []:
         console.print(plain(f"  {remark}"))
+    if status["writer"]:
+        console.print(plain(f"being written: {status['writer']}"))
     if not status["groups"]:
         console.print("nothing is filled: run pdstore fill")
         return
@@ -68,18 +82,39 @@ def _print(status: Mapping[str, Any]) -> None:
         table.add_column(column, justify="right")
     table.add_column("state")
     for group in status["groups"]:
-        state = Text(group["state"], _COLOURS[group["state"]])
+        state = Text(group["state"], _COLOURS.get(group["state"], _UNFINISHED))
         table.add_row(plain(group["group"]), f"{group['filled']:,} of {group['genes']:,}", size(group["bytes"]), state)
     console.print(table)
     for group in status["groups"]:
         if group["reason"]:
             console.print(plain(f"{group['group']} is {group['state']}: {group['reason']}"))
+    if "by_gene" in status:
+        console.print(_gene_table(status))
     for group in status["groups"]:
         if group["counts"]:
             console.print(
                 plain(f"{group['group']}, over its filled genes (a variant, and a person, counts once a gene)")
             )
             _print_counts(console, group["counts"])
+
+
+def _gene_table(status: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("gene")
+    for group in status["groups"]:
+        table.add_column(plain(group["group"]))
+    for gene in status["by_gene"]:
+        cells = [plain(gene["gene"] or gene["id"])]
+        for of in gene["groups"].values():
+            blocks = (
+                f" {of['blocks_done']} of {of['blocks']}" if of["state"] == "partly filled" and of["blocks"] else ""
+            )
+            cells.append(Text(f"{of['state']}{blocks}", _COLOURS[of["state"]]))
+        table.add_row(*cells)
+    return table
 
 
 def _print_counts(console: Any, counts: Mapping[str, int]) -> None:
@@ -95,6 +130,8 @@ def _print_csv(status: Mapping[str, Any]) -> None:
     for group in status["groups"]:
         rows += [(group["group"], name, group[name]) for name in ("state", "filled", "genes", "bytes")]
         rows += [(group["group"], what, count) for what, count in (group["counts"] or {}).items()]
+    for gene in status.get("by_gene", []):
+        rows += [(group, f"state of {gene['id']}", of["state"]) for group, of in gene["groups"].items()]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("group", "what", "value"))
     writer.writerows(rows)

@@ -1,11 +1,12 @@
-"""A simulated cohort, a CNN trained on its reference genes, and a store filled with both."""
+"""A simulated cohort, a CNN trained on its reference genes or an Enformer of random weights, and a store of both."""
 
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from pdstore.fill import Observer, fill
 from pdstore.haplotypes.onehot import one_hot, reverse_complement
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.init import Sources, init_store
+from pdstore.models.enformer_weights import EnformerSizes
+from pdstore.models.protocol import ModelOptions
 from pdstore.models.registry import ModelReference
 from pdstore.sources.fasta import Fasta
 from pdstore.sources.genes import Gene, read_genes
@@ -28,6 +31,21 @@ HELD_OUT_GENES = 200
 SHOWN_GENES = ("DDX11", "GSTM3")
 """One gene that the CNN should get right, and one where the context motif turns the activator's sign."""
 
+ENFORMER_PEOPLE = 24
+ENFORMER_SIZES = EnformerSizes(
+    dim=96,
+    depth=2,
+    heads=4,
+    attn_dim_key=16,
+    dim_divisible_by=8,
+    target_length=8,
+    sequence_length=2_048,
+    output_heads={"human": 3, "mouse": 2},
+    use_tf_gamma=False,
+)
+
+DemoModel = Literal["cnn", "enformer"]
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -38,18 +56,19 @@ class Demo:
     store : Path
         The filled store.
     sources, weights : Path
-        Folder of the simulated sources, and the trained CNN.
-    held_out_r : float
-        Pearson's R between predicted and mean expression over genes that the training did not see.
+        Folder of the simulated sources, and the model's weights.
+    held_out_r : float or None
+        Pearson's R between predicted and mean expression over genes that the training did not see; None for the
+        Enformer, which is not trained.
     """
 
     store: Path
     sources: Path
     weights: Path
-    held_out_r: float
+    held_out_r: float | None
 
 
-def make_demo(directory: Path, observer: Observer, progress: Callable[[str], None]) -> Demo:
+def make_demo(directory: Path, observer: Observer, progress: Callable[[str], None], model: DemoModel = "cnn") -> Demo:
     """Simulate a cohort, train, make a store and fill it.
 
     Parameters
@@ -60,6 +79,8 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
         Told how the fill goes.
     progress : callable
         Told the step that begins.
+    model : {"cnn", "enformer"}
+        A CNN, trained on the cohort; or a small Enformer of random weights, whose predictions mean nothing.
 
     Raises
     ------
@@ -72,13 +93,33 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
         raise StoreError(f"demo {directory}: no folder {directory.parent} to put it in")
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}.demo-", dir=directory.absolute().parent) as scratch:
         building = Path(scratch) / "demo"
-        held_out_r = _build(building, Path(scratch), observer, progress)
+        build = _build_enformer if model == "enformer" else _build_cnn
+        demo = build(building, Path(scratch), observer, progress)
         os.rename(building, directory)
-    return Demo(directory / "demo.zarr", directory / "sources", directory / "cnn.safetensors", held_out_r)
+    return replace(
+        demo,
+        store=directory / demo.store.relative_to(building),
+        sources=directory / demo.sources.relative_to(building),
+        weights=directory / demo.weights.relative_to(building),
+    )
 
 
-def _build(directory: Path, scratch: Path, observer: Observer, progress: Callable[[str], None]) -> float:
-    """Make the demo in a new folder; returns R over held-out genes."""
+def _build_enformer(directory: Path, scratch: Path, observer: Observer, progress: Callable[[str], None]) -> Demo:
+    """Make the demo of an Enformer in a new folder."""
+    from pdstore.models.enformer_network import random_network, save_network
+
+    sources, weights, store = directory / "sources", directory / "enformer", directory / "demo.zarr"
+    progress(f"simulating a cohort: {ENFORMER_PEOPLE} people, 24 measured genes")
+    cohort = simulate_cohort(sources, SEED, people=ENFORMER_PEOPLE, training_genes=1)
+    progress("making a small Enformer of random weights: its predictions mean nothing")
+    save_network(random_network(ENFORMER_SIZES, False, SEED), ENFORMER_SIZES, weights)
+    init_store(store, Sources([cohort.vcf], cohort.fasta, cohort.genes, cohort.expression), progress)
+    fill(str(store), ModelReference("enformer", weights, options=ModelOptions(tracks="all")), observer)
+    return Demo(store, sources, weights, None)
+
+
+def _build_cnn(directory: Path, scratch: Path, observer: Observer, progress: Callable[[str], None]) -> Demo:
+    """Make the demo of a CNN in a new folder."""
     # Imported here, after what can go wrong at once has: torch takes two seconds.
     from pdstore.models.cnn import CnnConfig
     from pdstore.models.cnn_training import train_cnn
@@ -100,7 +141,7 @@ def _build(directory: Path, scratch: Path, observer: Observer, progress: Callabl
     progress(f"R over {HELD_OUT_GENES} genes held out of the training: {held_out_r:.2f}")
     init_store(store, Sources([cohort.vcf], cohort.fasta, cohort.genes, cohort.expression), progress)
     fill(str(store), ModelReference("cnn", weights), observer)
-    return held_out_r
+    return Demo(store, sources, weights, held_out_r)
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from pdstore.fill import (
     check_usable,
     selected_genes,
     selected_stages,
-    use_resources,
     worker_clients,
 )
-from pdstore.jobs.cluster import Cluster
+from pdstore.jobs.cluster import Cluster, worker_number
 from pdstore.jobs.run import on_every_worker
+from pdstore.models.device import use_resources
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.plan import StagePlan, WindowSizes, plan_stages, window_sizes
@@ -115,7 +115,7 @@ def dry_run(
 
 def _probe(url: str, model: ModelReference, cores: int | None, gene: int) -> float:
     """Windows a second that the model takes in this worker: whole batches, after a first that is not timed."""
-    use_resources(cores)
+    use_resources(worker_number(), cores)
     loaded = model.load()
     window = read_reference_around(open_store(url), model.window, gene)
     batch = np.repeat(window[np.newaxis], loaded.batch_size, axis=0)

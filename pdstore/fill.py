@@ -20,7 +20,7 @@ from pdstore.jobs.cluster import (
 )
 from pdstore.jobs.run import run_tasks
 from pdstore.lease import held_lease
-from pdstore.models.device import check_device, use_cores, use_gpu, visible_gpus
+from pdstore.models.device import check_device, use_resources, visible_gpus
 from pdstore.models.registry import ModelReference
 from pdstore.plan import check_disk, plan_stages, window_sizes
 from pdstore.query import find_gene
@@ -221,9 +221,9 @@ def worker_clients(
 ) -> "Iterator[Callable[[Stage], tuple[Client, int | None]]]":
     """A client of workers for a stage, and the cores that the model may use in each; None where that is theirs to know.
 
-    Workers are started when the first stage has something to do. Those of this machine are other ones where a stage
-    runs the model: one a GPU, or one that takes all cores, and two blocks in each, so that one is read or written while
-    the other is in the model.
+    Workers are started when the first stage has something to do. On this machine, stages that run the model have their
+    own: one a GPU, or one that takes all cores, with two blocks in each, so that one is read or written while the other
+    is in the model.
     """
     with ExitStack() as stack:
         running: dict[tuple[int, int], Client] = {}
@@ -242,8 +242,6 @@ def worker_clients(
             workers = cluster.local_workers(stage.runs_model, visible_gpus(model.device))
             size = (workers, 2 if stage.runs_model else 1)
             if size not in running:
-                stack.close()
-                running.clear()
                 running[size] = stack.enter_context(local_client(*size))
             return running[size], max(1, usable_cores() // workers)
 
@@ -306,14 +304,8 @@ def _count(store: Store, model: ModelReference, report: FillReport) -> None:
 def _run_block(step: Stage, url: str, lease: str | None, cores: int | None, block: Block) -> None:
     """Compute a block in a worker."""
     if step.runs_model:
-        use_resources(cores)
+        use_resources(worker_number(), cores)
     step.run(_store_of_worker(url, lease), block)
-
-
-def use_resources(cores: int | None) -> None:
-    """Let the model of this worker compute on so many cores (None: as the worker was started), and a GPU of its own."""
-    use_gpu(worker_number())
-    use_cores(cores)
 
 
 @lru_cache(maxsize=1)

@@ -1,52 +1,109 @@
 """What a store holds: what is filled, what is missing, what is stale, and everything that was counted on the way."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from pdstore.errors import DamagedDataError, MissingDataError
+from pdstore.errors import DamagedDataError, LeaseError, MissingDataError
+from pdstore.lease import read_lease
+from pdstore.query import find_gene
 from pdstore.schema import schema_of
+from pdstore.stages.stage import run_length, runs_of
 from pdstore.store import Store, genes_written
 
 FILLED = ("windows", "predictions", "attributions", "eqtl", "statistics")
 """Parents of the groups that `fill` makes, in the order in which data flows."""
 
 
-def store_status(store: Store) -> dict[str, Any]:
-    """The state of a store.
+_ROWS_OF_A_GENE = {"predictions": ("tracks", "haplotype_count"), "attributions": ("alternate_tracks", "variant_count")}
+"""Of groups whose blocks are runs of a gene's rows: the array, and the array of its windows that counts them."""
+
+
+def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, Any]:
+    """The state of a store, also of one that is being filled.
 
     Parameters
     ----------
     store : Store
         The store.
+    genes : sequence of str, optional
+        Symbols or ids of genes whose state is shown one by one; an empty one means all.
 
     Returns
     -------
     dict
-        ``store``, ``genome_build``, ``people``, ``genes``, ``variants``, ``bytes``; ``sources``: what `init` took,
-        left out and noted; ``groups``: one object a group that `fill` makes, with ``group``, ``filled`` and ``genes``
-        (numbers of genes), ``bytes`` (on disk), ``state`` (``"filled"``, ``"partly filled"``, ``"empty"``, ``"stale"``
-        or ``"damaged"``), ``reason`` (why it is stale or damaged, else null) and ``counts`` (null where it counts
-        nothing).
+        ``store``, ``genome_build``, ``people``, ``genes``, ``variants``, ``bytes``; ``writer``: who fills or clears it
+        now, else null; ``sources``: what `init` took, left out and noted; ``groups``: one object a group that `fill`
+        makes, with ``group``, ``filled`` and ``genes`` (numbers of genes), ``bytes`` (on disk), ``state`` (``"filled"``,
+        ``"partly filled"``, ``"empty"``, ``"stale"`` or ``"damaged"``), ``reason`` (why it is stale or damaged, else
+        null) and ``counts`` (null where it counts nothing). With genes also ``by_gene``: one object a gene, with
+        ``gene``, ``id`` and ``groups``, which has for each group ``state`` (as above, or ``"missing"``), and ``blocks``
+        and ``blocks_done`` of groups that a model fills (else null).
     """
     attributes = store.attributes
-    genes = store.array("genes/gene_tss").shape[0]
-    return {
+    number = store.array("genes/gene_tss").shape[0]
+    groups = [_group_status(store, f"{parent}/{name}", number) for parent in FILLED for name in store.members(parent)]
+    status = {
         "store": store.url,
         "genome_build": attributes.get("genome_build"),
         "people": store.array("expression/observed").shape[1],
-        "genes": genes,
+        "genes": number,
         "variants": store.array("variants/position").shape[0],
         "bytes": store.size_on_disk(""),
+        "writer": _writer(store),
         "sources": attributes.get("counts"),
-        "groups": [
-            _group_status(store, f"{parent}/{name}", genes) for parent in FILLED for name in store.members(parent)
-        ],
+        "groups": groups,
     }
+    if genes is not None:
+        rows = [find_gene(store, gene) for gene in genes] or list(range(number))
+        ids, names = (store.read(f"genes/gene_{what}").tolist() for what in ("id", "name"))
+        states = {group["group"]: _gene_states(store, group, rows) for group in groups}
+        status["by_gene"] = [
+            {"gene": names[row], "id": ids[row], "groups": {path: of[index] for path, of in states.items()}}
+            for index, row in enumerate(rows)
+        ]
+    return status
+
+
+def _writer(store: Store) -> str | None:
+    try:
+        lease = read_lease(store.url)
+    except LeaseError as error:
+        return str(error)
+    return None if lease is None else lease.holder
+
+
+def _gene_states(store: Store, group: dict[str, Any], genes: Sequence[int]) -> list[dict[str, Any]]:
+    """State of each gene in a group; blocks where a gene has several."""
+    path = group["group"]
+    if group["state"] == "damaged":
+        return [{"state": "damaged", "blocks": None, "blocks_done": None} for _ in genes]
+    filled = _filled_genes(store, path)
+    array, counts = _ROWS_OF_A_GENE.get(path.split("/")[0], ("", ""))
+    done: dict[int, int] = {}
+    lengths = None
+    if array and f"{path}/{array}" in store and group["state"] != "stale":
+        for gene, *_ in store.chunks_written(f"{path}/{array}"):
+            done[gene] = done.get(gene, 0) + 1
+        lengths = store.read_if_filled(f"windows/{store.group(path).attrs['window']}/{counts}").tolist()
+        run = run_length(store, f"{path}/{array}")
+    states = []
+    for gene in genes:
+        state = "filled" if gene in filled else "partly filled" if gene in done else "missing"
+        blocks = len(runs_of(gene, lengths[gene], run)) if lengths is not None and lengths[gene] >= 0 else None
+        states.append(
+            {
+                "state": "stale" if group["state"] == "stale" and state != "missing" else state,
+                "blocks": blocks,
+                "blocks_done": None if blocks is None else done.get(gene, 0),
+            }
+        )
+    return states
 
 
 def _group_status(store: Store, path: str, genes: int) -> dict[str, Any]:
     status: dict[str, Any] = {"group": path, "filled": 0, "genes": genes, "bytes": store.size_on_disk(path)}
     try:
-        filled = _genes_filled(store, path)
+        filled = len(_filled_genes(store, path))
         reason = _stale_because(store, path)
         counts = store.group(path).attrs.asdict().get("counts")
     except (DamagedDataError, MissingDataError) as error:
@@ -60,18 +117,18 @@ def _group_status(store: Store, path: str, genes: int) -> dict[str, Any]:
     return status | {"filled": filled, "state": state, "reason": reason, "counts": counts}
 
 
-def _genes_filled(store: Store, path: str) -> int:
+def _filled_genes(store: Store, path: str) -> set[int]:
     """Genes whose blocks are done and gathered."""
     schema = schema_of(path)
     array = f"{path}/{schema.filled_array}"
     if array not in store:
         # A kill came before the array was made.
-        return 0
+        return set()
     filled = genes_written(store, array)
     if schema.gathered_array is not None:
         gathered = store.read_if_filled(f"{path}/{schema.gathered_array}")
         filled = {gene for gene in filled if gathered[gene] >= 0}
-    return len(filled)
+    return filled
 
 
 def _stale_because(store: Store, path: str) -> str | None:
@@ -85,7 +142,7 @@ def _stale_because(store: Store, path: str) -> str | None:
         if "weights_sha256" not in attributes or name not in store.members(earlier):
             continue
         other = store.group(f"{earlier}/{name}").attrs.asdict()
-        for what in ("weights_sha256", "window"):
-            if other.get(what, attributes.get(what)) != attributes.get(what):
-                return f"its {what} is {attributes.get(what)}, that of {earlier}/{name} is {other[what]}"
+        for what in ("weights_sha256", "window", "model_options", "readout"):
+            if what in attributes and what in other and attributes[what] != other[what]:
+                return f"its {what} is {attributes[what]}, that of {earlier}/{name} is {other[what]}"
     return None

@@ -1,8 +1,14 @@
 """The torch device that a model runs on."""
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import Any, TypeVar
 
 from pdstore.errors import UsageError
+
+Result = TypeVar("Result")
 
 
 def check_device(device: str) -> None:
@@ -28,19 +34,39 @@ def visible_gpus(device: str) -> int:
     return torch.cuda.device_count()
 
 
+def in_model_thread(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function in the one thread of this process that runs models, and wait for it.
+
+    Torch keeps a pool of threads, their number, and the current GPU for each thread that calls it. And of two blocks of
+    a worker, one can be read or written while the other is in the model, but two in it would need twice the memory.
+    """
+    return _model_thread(os.getpid()).submit(function, *arguments).result()
+
+
+def use_resources(worker: int, cores: int | None) -> None:
+    """Let models of this process compute on so many cores, and let "cuda" mean a GPU of its own.
+
+    Parameters
+    ----------
+    worker : int
+        Number of this worker among those of the machine: GPUs are counted round.
+    cores : int or None
+        None leaves it as the process was started: workers of dask with one.
+    """
+    in_model_thread(_use_resources, worker, cores)
+
+
 @lru_cache(maxsize=1)
-def use_gpu(number: int) -> None:
-    """Let "cuda" mean another GPU in each worker process of a machine, counted round; nothing without a GPU."""
+def _use_resources(worker: int, cores: int | None) -> None:
     import torch
 
+    if cores is not None:
+        torch.set_num_threads(cores)
     if torch.cuda.is_available():
-        torch.cuda.set_device(number % torch.cuda.device_count())
+        torch.cuda.set_device(worker % torch.cuda.device_count())
 
 
 @lru_cache(maxsize=1)
-def use_cores(cores: int | None) -> None:
-    """Let torch compute with so many threads; None leaves it as it is: workers of dask are started with one."""
-    if cores is not None:
-        import torch
-
-        torch.set_num_threads(cores)
+def _model_thread(process: int) -> ThreadPoolExecutor:
+    """Of each process its own: a pool does not survive a fork."""
+    return ThreadPoolExecutor(1, thread_name_prefix="model")

@@ -67,8 +67,9 @@ class Enformer:
         self.network = network.to(device)
         self.description = description
         self.weights_digest = digest
-        # One window of activations takes 2.5 GB; a CPU gains nothing from more, and a GPU needs a few to be busy.
-        self.batch_size = options.batch_size or (1 if device == "cpu" else 4)
+        # The activations of a published window take 2.5 GB: a CPU gains nothing from two at once, a GPU needs a few.
+        published = (1 if device == "cpu" else 4) * EnformerSizes().sequence_length
+        self.batch_size = options.batch_size or max(1, min(8, published // sizes.sequence_length))
         self._options, self._device, self._head = options, device, selection.head
         self._tracks = bins_from(selection.tracks, device)
         self._bins = bins_from(selection.bins, device)

@@ -1,6 +1,5 @@
 """What pdstore asks of a model; nothing else in pdstore knows which model it is."""
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,11 +10,9 @@ from numpy.typing import NDArray
 
 from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.device import in_model_thread
 
 Precision = Literal["float32", "tf32", "bf16"]
-
-# One block of a worker is in the model while another is read or written: two at once would need twice the memory.
-_MODEL_IN_USE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ def predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDAr
     """Outputs for any number of windows, in batches of the one size `model.batch_size`.
 
     The last batch is filled up with windows of zeros: matrix products of other sizes differ in the last bits, and a
-    block's result must depend on the block alone. One thread of a process predicts at a time.
+    block's result must depend on the block alone. All calls of a process run in one thread.
 
     Parameters
     ----------
@@ -179,18 +176,21 @@ def predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDAr
     -------
     ndarray of float32, shape (windows, bins, tracks)
     """
+    return in_model_thread(_predict_in_batches, model, windows)
+
+
+def _predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDArray[np.float32]:
     of_a_window = (model.description.bins, len(model.description.track_names))
     outputs = np.empty((len(windows), *of_a_window), dtype=np.float32)
-    with _MODEL_IN_USE:
-        for start in range(0, len(windows), model.batch_size):
-            batch = windows[start : start + model.batch_size]
-            padding = model.batch_size - len(batch)
-            padded = np.concatenate([batch, np.zeros((padding, *batch.shape[1:]), dtype=bool)]) if padding else batch
-            predicted = model.predict(padded)
-            if predicted.shape != (model.batch_size, *of_a_window):
-                raise ModelError(
-                    f"model {model.name} gave outputs of shape {predicted.shape} for {model.batch_size} windows, but "
-                    f"declares {of_a_window} bins and tracks"
-                )
-            outputs[start : start + len(batch)] = predicted[: len(batch)]
+    for start in range(0, len(windows), model.batch_size):
+        batch = windows[start : start + model.batch_size]
+        padding = model.batch_size - len(batch)
+        padded = np.concatenate([batch, np.zeros((padding, *batch.shape[1:]), dtype=bool)]) if padding else batch
+        predicted = model.predict(padded)
+        if predicted.shape != (model.batch_size, *of_a_window):
+            raise ModelError(
+                f"model {model.name} gave outputs of shape {predicted.shape} for {model.batch_size} windows, but "
+                f"declares {of_a_window} bins and tracks"
+            )
+        outputs[start : start + len(batch)] = predicted[: len(batch)]
     return outputs

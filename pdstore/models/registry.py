@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import re
-import threading
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.metadata import entry_points
@@ -11,11 +10,10 @@ from pathlib import Path
 
 from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import Variants, WindowSpec
+from pdstore.models.device import in_model_thread
 from pdstore.models.protocol import ModelDescription, ModelOptions, SequenceModel
 
 ENTRY_POINT_GROUP = "pdstore.models"
-
-_LOADING = threading.Lock()
 
 
 def model_names() -> list[str]:
@@ -104,8 +102,7 @@ class ModelReference:
 
     def load(self) -> SequenceModel:
         """The model, loaded once a process."""
-        with _LOADING:
-            return _load(self)
+        return in_model_thread(_load, self)
 
 
 @cache

@@ -10,14 +10,8 @@ import typer
 
 from .output import DEFAULT_STORE, Format, StoreOption, plain, size
 
-_COLOURS = {
-    "filled": "green",
-    "partly filled": "yellow",
-    "empty": "yellow",
-    "missing": "yellow",
-    "stale": "red",
-    "damaged": "red",
-}
+_COLOURS = {"filled": "green", "stale": "red", "damaged": "red"}
+_UNFINISHED = "yellow"
 
 
 def command(
@@ -107,7 +101,7 @@ def _gene_table(status: Mapping[str, Any]) -> Any:
     for group in status["groups"]:
         table.add_column(plain(group["group"]))
     for gene in status["by_gene"]:
-        cells = [plain(gene["gene"] or gene["id"])]
+        cells: list[str | Text] = [plain(gene["gene"] or gene["id"])]
         for of in gene["groups"].values():
             blocks = (
                 f" {of['blocks_done']} of {of['blocks']}" if of["state"] == "partly filled" and of["blocks"] else ""

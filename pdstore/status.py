@@ -33,7 +33,7 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
     dict
         ``store``, ``genome_build``, ``people``, ``genes``, ``variants``, ``bytes``; ``writer``: who fills or clears it
         now, else null; ``sources``: what `init` took, left out and noted; ``groups``: one object a group that `fill`
-        makes, with ``group``, ``filled`` and ``genes`` (numbers of genes), ``bytes`` (on disk), ``state`` (``"filled"``,
+        makes, with ``group``, ``filled`` and ``genes`` (numbers of genes), ``bytes`` on disk, ``state`` (``"filled"``,
         ``"partly filled"``, ``"empty"``, ``"stale"`` or ``"damaged"``), ``reason`` (why it is stale or damaged, else
         null) and ``counts`` (null where it counts nothing). With genes also ``by_gene``: one object a gene, with
         ``gene``, ``id`` and ``groups``, which has for each group ``state`` (as above, or ``"missing"``), and ``blocks``

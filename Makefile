@@ -9,7 +9,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fill,plot,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fill,plot,cluster,test]'
 	touch $@
 
 demo: install
@@ -26,6 +26,9 @@ test: install
 benchmark: install benchmark-haplotypes
 	$(BIN)/python benchmarks/query_latency.py
 	$(BIN)/python benchmarks/windows_memory.py
+	$(BIN)/python benchmarks/fill_scale.py
+	$(BIN)/python benchmarks/enformer_fill.py
+	$(BIN)/python benchmarks/enformer_precision.py
 
 # GenVarLoader pins other versions than pdstore: it gets an environment of its own.
 benchmark-haplotypes: install .venv-genvarloader/installed

@@ -136,6 +136,10 @@ def command(
     reference = ModelReference(model, found, device, variants, options, label)
     wanted = [name for name in (genes or "").split(",") if name.strip()]
     cluster = Cluster(workers, scheduler, slurm)
+    if readout is not None and dry_run:
+        raise UsageError("--dry-run says what the model costs, and a readout costs nothing: leave --readout out")
+    if format is not Format.table and not dry_run:
+        raise UsageError("--format is how --dry-run prints its answer: give it with --dry-run")
     if dry_run:
         from .plan_table import print_plan
 

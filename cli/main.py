@@ -82,7 +82,8 @@ def _told(error: Exception) -> tuple[str, int]:
     if isinstance(error, PdstoreError):
         return str(error), error.exit_status
     if isinstance(error, ModuleNotFoundError):
-        return f"this needs the package {error.name}, which an extra brings: pip install 'pdstore[fill]'", 2
+        extra = "cluster" if error.name == "dask_jobqueue" else "fill"
+        return f"this needs the package {error.name}, which an extra brings: pip install 'pdstore[{extra}]'", 2
     if isinstance(error, PermissionError):
         return f"no permission: {error.filename}", 2
     if isinstance(error, OSError):

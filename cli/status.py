@@ -103,10 +103,9 @@ def _gene_table(status: Mapping[str, Any]) -> Any:
     for gene in status["by_gene"]:
         cells: list[str | Text] = [plain(gene["gene"] or gene["id"])]
         for of in gene["groups"].values():
-            blocks = (
-                f" {of['blocks_done']} of {of['blocks']}" if of["state"] == "partly filled" and of["blocks"] else ""
-            )
-            cells.append(Text(f"{of['state']}{blocks}", _COLOURS[of["state"]]))
+            begun = of["state"] == "partly filled" and of["blocks"]
+            blocks = f", {of['blocks_done']:,} of {of['blocks']:,} blocks" if begun else ""
+            cells.append(Text(f"{of['state']}{blocks}", _COLOURS.get(of["state"], _UNFINISHED)))
         table.add_row(*cells)
     return table
 

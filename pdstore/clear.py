@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pdstore.errors import MissingDataError, UsageError
+from pdstore.errors import JobError, MissingDataError, UsageError
 from pdstore.fill import STAGES
 from pdstore.lease import held_lease
 from pdstore.query import find_gene
@@ -25,10 +25,15 @@ class Clearing:
         Paths of groups, those first that are derived from others.
     genes : list of int
         Rows of genes/ to drop from them; none means the whole groups.
+    label, stages, gene_names
+        What was asked for.
     """
 
     groups: list[str]
     genes: list[int]
+    label: str | None
+    stages: tuple[str, ...]
+    gene_names: tuple[str, ...]
 
 
 def plan_clearing(
@@ -89,7 +94,8 @@ def plan_clearing(
     ]
     if not groups:
         raise MissingDataError(f"store {store.url} holds nothing of {', '.join(stages) or label}: nothing to clear")
-    return Clearing(groups, sorted({find_gene(store, gene) for gene in genes}))
+    rows = sorted({find_gene(store, gene) for gene in genes})
+    return Clearing(groups, rows, label, tuple(stages), tuple(genes))
 
 
 def clear(url: str, clearing: Clearing) -> None:
@@ -103,6 +109,8 @@ def clear(url: str, clearing: Clearing) -> None:
     with held_lease(url, "clear") as lease:
         store = open_store(url, "r+", lease)
         store.remove_leftovers()
+        if plan_clearing(store, clearing.label, clearing.stages, clearing.gene_names) != clearing:
+            raise JobError(f"store {url} was filled meanwhile: clear again to see what there is to drop now")
         for group in clearing.groups:
             if clearing.genes:
                 _clear_genes(store, group, clearing.genes)
@@ -119,7 +127,7 @@ def _clear_genes(store: Store, group: str, genes: Sequence[int]) -> None:
         gathered = [name for name in gathered if name == schema.gathered_array]
     # First what was gathered, so that a gene that is half cleared counts as not filled; last what marks it as done is
     # no longer there.
-    for name in gathered:
+    for name in sorted(gathered, key=lambda name: name != schema.gathered_array):
         values = store.read_if_filled(f"{group}/{name}")
         values[list(genes)] = store.array(f"{group}/{name}").fill_value
         store.write(f"{group}/{name}", ..., values)

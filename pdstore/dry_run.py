@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,7 @@ def dry_run(
     """Say what a fill would cost; nothing is written. The arguments are those of `pdstore.fill.fill`."""
     cluster = cluster or Cluster()
     selected = selected_stages(stages)
+    url = str(Path(url).absolute())
     store = open_store(url)
     rows = selected_genes(store, genes)
     check_usable(store, model, selected, cluster)
@@ -115,7 +117,7 @@ def dry_run(
 
 def _probe(url: str, model: ModelReference, cores: int | None, gene: int) -> float:
     """Windows a second that the model takes in this worker: whole batches, after a first that is not timed."""
-    use_resources(worker_number(), cores)
+    use_resources(model.device, worker_number(), cores)
     loaded = model.load()
     window = read_reference_around(open_store(url), model.window, gene)
     batch = np.repeat(window[np.newaxis], loaded.batch_size, axis=0)

@@ -12,14 +12,14 @@ import numpy as np
 from pdstore.errors import JobError, UsageError
 from pdstore.jobs.cluster import (
     Cluster,
+    cluster_client,
     local_client,
-    scheduler_client,
-    slurm_client,
+    told_when_empty,
     usable_cores,
     worker_number,
 )
 from pdstore.jobs.run import run_tasks
-from pdstore.lease import held_lease
+from pdstore.lease import check_lease, held_lease
 from pdstore.models.device import check_device, use_resources, visible_gpus
 from pdstore.models.registry import ModelReference
 from pdstore.plan import check_disk, plan_stages, window_sizes
@@ -28,7 +28,7 @@ from pdstore.stages.attributions import Attributions, IsmEffects
 from pdstore.stages.eqtl import Eqtl
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL, check_model
 from pdstore.stages.predictions import PersonPredictions, Predictions
-from pdstore.stages.readouts import check_readout, set_readout
+from pdstore.stages.readouts import chosen_readout, differs, set_readout
 from pdstore.stages.stage import Block, Stage
 from pdstore.stages.statistics import Statistics
 from pdstore.stages.windows import Windows, windows_outside_contig
@@ -162,12 +162,16 @@ def fill(
         Blocks failed three times each; the others are in the store.
     """
     selected = selected_stages(stages)
-    check_readout(readout, readout_weights)
+    # Workers of a cluster may have been started elsewhere.
+    url = str(Path(url).absolute())
     if readout is not None and "predictions" not in selected:
         raise UsageError("--readout is how predictions are read out: fill predictions with it, or name no stage")
     store = open_store(url)
     rows = selected_genes(store, genes)
     check_usable(store, model, selected, cluster or Cluster())
+    chosen = chosen_readout(store, model, readout, readout_weights)
+    if chosen is not None and genes and differs(store, f"predictions/{model.label}", chosen):
+        raise UsageError(f"--readout {readout} changes what the store derived for every gene: leave --genes out")
     with held_lease(url, "fill") as lease, ExitStack() as stack:
         store = open_store(url, "r+", lease)
         store.remove_leftovers()
@@ -177,11 +181,18 @@ def fill(
         for name in selected:
             for step in steps(model, name):
                 step.prepare(store)
-                if step.runs_model and set_readout(
-                    store, step.group, *_readout_of(store, step, readout, readout_weights)
-                ):
+                if step.runs_model and set_readout(store, step.group, chosen):
                     report.readouts_changed.append(step.group)
-                rows = _fill_step(store, step, rows, clients, observer, report)
+                run_block = partial(_run_block, step, store.url, lease, model.device)
+                rows = _fill_step(store, step, rows, run_block, clients, observer, report)
+                    store,
+                    step,
+                    rows,
+                    partial(_run_block, step, store.url, lease, model.device),
+                    clients,
+                    observer,
+                    report,
+                )
         _count(store, model, report)
     if report.failures:
         raise FillError(report)
@@ -231,14 +242,9 @@ def worker_clients(
         def client_of(stage: Stage) -> "tuple[Client, int | None]":
             if not cluster.is_local:
                 if not running:
-                    connect = (
-                        scheduler_client(cluster.scheduler) if cluster.scheduler else slurm_client(_slurm(cluster))
-                    )
-                    running[0, 0] = stack.enter_context(connect)
-                client = running[0, 0]
-                if not client.nthreads():
-                    observer.waiting("the first worker of the cluster")
-                return client, None
+                    running[0, 0] = stack.enter_context(cluster_client(cluster))
+                    stack.enter_context(told_when_empty(running[0, 0], observer.waiting))
+                return running[0, 0], None
             workers = cluster.local_workers(stage.runs_model, visible_gpus(model.device))
             size = (workers, 2 if stage.runs_model else 1)
             if size not in running:
@@ -248,22 +254,11 @@ def worker_clients(
         yield client_of
 
 
-def _slurm(cluster: Cluster) -> Path:
-    assert cluster.slurm is not None
-    return cluster.slurm
-
-
-def _readout_of(store: Store, step: Stage, readout: str | None, weights: Path | None) -> tuple[str | None, Path | None]:
-    """What is asked of a step: attributions follow the predictions, where there are any."""
-    parent, label = step.group.split("/")
-    follows = parent == "attributions" and label in store.members("predictions")
-    return (None, None) if follows else (readout, weights)
-
-
 def _fill_step(
     store: Store,
     step: Stage,
     rows: Sequence[int],
+    run_block: Callable[[int | None, Block], None],
     client_of: "Callable[[Stage], tuple[Client, int | None]]",
     observer: Observer,
     report: FillReport,
@@ -275,9 +270,11 @@ def _fill_step(
     failed_genes: set[int] = set()
     if pending.todo:
         client, cores = client_of(step)
-        run = partial(_run_block, step, store.url, store.lease, cores)
         failures = run_tasks(
-            client, run, pending.todo, lambda block, worked: observer.block_done(size_of[block], worked)
+            client,
+            partial(run_block, cores),
+            pending.todo,
+            lambda block, worked: observer.block_done(size_of[block], worked),
         )
         failed_genes = {failure.task[0] for failure in failures}
         report.failures += [f"{step.describe(store, failure.task)}: {failure.error}" for failure in failures]
@@ -301,10 +298,12 @@ def _count(store: Store, model: ModelReference, report: FillReport) -> None:
         report.genes_without_selection = int((done & (store.read_if_filled(f"{statistics}/driver_count") < 0)).sum())
 
 
-def _run_block(step: Stage, url: str, lease: str | None, cores: int | None, block: Block) -> None:
+def _run_block(step: Stage, url: str, lease: str, device: str, cores: int | None, block: Block) -> None:
     """Compute a block in a worker."""
+    # Before hours go into a block that must not be written.
+    check_lease(url, lease)
     if step.runs_model:
-        use_resources(worker_number(), cores)
+        use_resources(device, worker_number(), cores)
     step.run(_store_of_worker(url, lease), block)
 
 

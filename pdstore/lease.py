@@ -21,6 +21,8 @@ RENEWED_EVERY = 10.0
 EXPIRES_AFTER = 60.0
 """Seconds."""
 
+_UNKNOWN, _ENDED = 0, -1
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -59,7 +61,8 @@ class Lease:
         """Whether it expired, or its process is known to have ended."""
         if time.time() - self.renewed > EXPIRES_AFTER:
             return True
-        return self.machine == _machine() and _process_start(self.process) != self.process_start
+        start = _process_start(self.process)
+        return self.machine == _machine() and start not in (_UNKNOWN, self.process_start)
 
 
 def lease_path(store: str) -> Path:
@@ -137,10 +140,17 @@ def _renew(path: Path, lease: Lease, ended: threading.Event) -> None:
 
 def _read(path: Path) -> Lease | None:
     try:
-        return Lease(**json.loads(path.read_bytes()))
+        found = json.loads(path.read_bytes())
+        lease = Lease(**found)
+        numbers = (lease.process, lease.process_start, lease.since, lease.renewed)
+        if not all(type(number) in (int, float) and -1 <= number < 2**40 for number in numbers):
+            raise ValueError("no numbers")
+        if not all(type(text) is str for text in (lease.token, lease.command, lease.host, lease.machine)):
+            raise ValueError("no texts")
+        return replace(lease, process=int(lease.process), process_start=int(lease.process_start))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         # Not a lease: written whole or not at all, it can only be somebody else's file.
         raise LeaseError(f"{path} is in the way: it is no lease of pdstore; remove it") from None
 
@@ -179,17 +189,17 @@ def _machine() -> str:
 
 
 def _process_start(process: int) -> int:
-    """When a process was started, in the kernel's ticks; -1 where there is none, 0 where the system does not say."""
+    """When a process was started, in the kernel's ticks; `_ENDED` where there is none, `_UNKNOWN` where nobody says."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
-        return -1
+        return _ENDED
     except PermissionError:
         pass
     try:
         # The name of the program, in brackets, may hold anything; what follows the last bracket is numbers.
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0
+        return _UNKNOWN
     # A process that ended and whose parent has not asked yet is a zombie.
-    return -1 if fields[0] in ("Z", "X") else int(fields[19])
+    return _ENDED if fields[0] in ("Z", "X") else int(fields[19])

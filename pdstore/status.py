@@ -7,6 +7,7 @@ from pdstore.errors import DamagedDataError, LeaseError, MissingDataError
 from pdstore.lease import read_lease
 from pdstore.query import find_gene
 from pdstore.schema import schema_of
+from pdstore.stages.model_group import COMMON
 from pdstore.stages.stage import run_length, runs_of
 from pdstore.store import Store, genes_written
 
@@ -56,7 +57,7 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
     if genes is not None:
         rows = [find_gene(store, gene) for gene in genes] or list(range(number))
         ids, names = (store.read(f"genes/gene_{what}").tolist() for what in ("id", "name"))
-        states = {group["group"]: _gene_states(store, group, rows) for group in groups}
+        states = {group["group"]: _states_or_damaged(store, group, rows) for group in groups}
         status["by_gene"] = [
             {"gene": names[row], "id": ids[row], "groups": {path: of[index] for path, of in states.items()}}
             for index, row in enumerate(rows)
@@ -72,6 +73,13 @@ def _writer(store: Store) -> str | None:
     return None if lease is None else lease.holder
 
 
+def _states_or_damaged(store: Store, group: dict[str, Any], genes: Sequence[int]) -> list[dict[str, Any]]:
+    try:
+        return _gene_states(store, group, genes)
+    except (DamagedDataError, MissingDataError):
+        return [{"state": "damaged", "blocks": None, "blocks_done": None} for _ in genes]
+
+
 def _gene_states(store: Store, group: dict[str, Any], genes: Sequence[int]) -> list[dict[str, Any]]:
     """State of each gene in a group; blocks where a gene has several."""
     path = group["group"]
@@ -84,7 +92,7 @@ def _gene_states(store: Store, group: dict[str, Any], genes: Sequence[int]) -> l
     if array and f"{path}/{array}" in store and group["state"] != "stale":
         for gene, *_ in store.chunks_written(f"{path}/{array}"):
             done[gene] = done.get(gene, 0) + 1
-        lengths = store.read_if_filled(f"windows/{store.group(path).attrs['window']}/{counts}").tolist()
+        lengths = store.read_if_filled(f"windows/{store.group(path).attrs.get('window')}/{counts}").tolist()
         run = run_length(store, f"{path}/{array}")
     states = []
     for gene in genes:
@@ -142,7 +150,7 @@ def _stale_because(store: Store, path: str) -> str | None:
         if "weights_sha256" not in attributes or name not in store.members(earlier):
             continue
         other = store.group(f"{earlier}/{name}").attrs.asdict()
-        for what in ("weights_sha256", "window", "model_options", "readout"):
+        for what in (*COMMON, "window"):
             if what in attributes and what in other and attributes[what] != other[what]:
                 return f"its {what} is {attributes[what]}, that of {earlier}/{name} is {other[what]}"
     return None

@@ -201,8 +201,12 @@ class Store:
 
     def set_attribute(self, path: str, name: str, value: Any) -> None:
         """Set one attribute of a group, in one write."""
+        self.set_attributes(path, {name: value})
+
+    def set_attributes(self, path: str, values: Mapping[str, Any]) -> None:
+        """Set attributes of a group, all in one write."""
         self._check_lease()
-        self.group(path).attrs[name] = value
+        self.group(path).attrs.update(dict(values))
 
     def chunks_written(self, path: str) -> set[tuple[int, ...]]:
         """Grid coordinates of the chunks of an array that are in the store.

@@ -69,7 +69,7 @@ def fill_in_process(store: Store, model: ModelReference, genes: list[int] | None
         for step in steps(model, name):
             step.prepare(store)
             if step.runs_model:
-                set_readout(store, step.group, None, None)
+                set_readout(store, step.group, None)
             for block in step.pending(store, rows).todo:
                 step.run(store, block)
             step.gather(store)

@@ -4,8 +4,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client as Client
 
 CONNECT_TIMEOUT = 10.0
+LOOKED_AT_EVERY = 5.0
 """Seconds."""
 
 
@@ -39,6 +40,8 @@ class Cluster:
     slurm: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.scheduler is not None and not self.scheduler.strip():
+            raise UsageError("--scheduler is empty: expected the address of a dask scheduler, tcp://host:8786")
         given = [name for name in ("workers", "scheduler", "slurm") if getattr(self, name) is not None]
         if len(given) > 1:
             raise UsageError(f"--{given[0]} and --{given[1]} exclude each other")
@@ -86,6 +89,39 @@ def local_client(workers: int, threads: int = 1) -> "Iterator[Client]":
         yield stack.enter_context(Client(cluster))
 
 
+def cluster_client(cluster: Cluster) -> "AbstractContextManager[Client]":
+    """A client of the workers of a cluster that is not of this machine."""
+    if cluster.scheduler is not None:
+        return scheduler_client(cluster.scheduler)
+    if cluster.slurm is not None:
+        return slurm_client(cluster.slurm)
+    raise ValueError("a cluster of this machine has a client for each number of workers")
+
+
+@contextmanager
+def told_when_empty(client: "Client", waiting: Callable[[str], None]) -> Iterator[None]:
+    """Meanwhile, tell whenever the workers of a cluster are all gone, or have not come yet."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        told = False
+        while not ended.wait(LOOKED_AT_EVERY):
+            # A scheduler that does not answer is told by whoever waits for its tasks.
+            with suppress(OSError, TimeoutError, RuntimeError):
+                empty = not client.nthreads()
+                if empty and not told:
+                    waiting("a worker of the cluster")
+                told = empty
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watching.join()
+
+
 @contextmanager
 def scheduler_client(address: str) -> "Iterator[Client]":
     """A client of a running dask scheduler; raises `JobError` where nobody answers at the address."""
@@ -124,8 +160,13 @@ def slurm_client(config: Path) -> "Iterator[Client]":
     with cluster:
         try:
             cluster.scale(jobs=jobs)
+            # Jobs are submitted later, and what goes wrong then is only logged, unless it is waited for.
+            cluster.sync(cluster._correct_state)
         except (OSError, RuntimeError) as error:
-            raise JobError(f"SLURM does not take the jobs of {config}: {error}") from error
+            said = " ".join(str(error).split())[:300]
+            raise JobError(f"SLURM does not take the jobs of {config}: {said}") from error
+        # A job that reaches its time limit is followed by another.
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         with Client(cluster) as client:
             yield client
 

@@ -74,7 +74,7 @@ def run_tasks(
     submit(_wanted_in_flight(client))
     for future in completed:
         task = in_flight.pop(future.key)
-        error = _error_of(client, future)
+        error = _error_of(future)
         if isinstance(error, KilledWorker):
             killed.append(task)
         else:
@@ -86,7 +86,7 @@ def run_tasks(
     for task in killed:
         # A worker that dies takes the tasks that wait on it along; alone, each is judged for itself.
         future = client.submit(function, task, pure=False)
-        error = _error_of(client, future)
+        error = _error_of(future)
         if isinstance(error, KilledWorker):
             failures.append(Failure(task, "the worker died every time that it ran this; is there enough memory?"))
         elif error is not None:
@@ -96,9 +96,16 @@ def run_tasks(
 
 
 def on_every_worker(client: "Client", function: Callable[[], Any]) -> Iterator[Any]:
-    """Run `function` once on each worker, all at the same time: what each returned."""
-    for future in [client.submit(function, pure=False, workers=[worker]) for worker in client.nthreads()]:
-        error = _error_of(client, future)
+    """Run `function` once on each worker, all at the same time: what each returned. Waits for the first worker."""
+    from distributed import KilledWorker
+
+    client.wait_for_workers(1)
+    # A worker that dies comes back under another address: tied to the old one, its task would wait for ever.
+    options = {"pure": False, "allow_other_workers": True}
+    for future in [client.submit(function, workers=[worker], **options) for worker in client.nthreads()]:
+        error = _error_of(future)
+        if isinstance(error, KilledWorker):
+            raise JobError("the worker died every time that it ran the model; is there enough memory?")
         if error is not None:
             raise error
         yield future.result()
@@ -108,18 +115,17 @@ def _wanted_in_flight(client: "Client") -> int:
     try:
         threads: int = sum(client.nthreads().values())
     except (OSError, TimeoutError) as error:
-        raise _scheduler_gone(client) from error
+        raise _scheduler_gone() from error
     # Where no worker has come yet, one task waits for the first.
     return max(1, IN_FLIGHT_A_THREAD * threads)
 
 
-def _error_of(client: "Client", future: Any) -> BaseException | None:
+def _error_of(future: Any) -> BaseException | None:
     """What a task ended in, None where it worked; raises what would end every other task, too."""
-    from distributed.client import FutureCancelledError
-
     error: BaseException | None = future.exception()
-    if isinstance(error, FutureCancelledError):
-        raise _scheduler_gone(client)
+    # Of a cancelled task there is no exception, and no result either.
+    if future.cancelled():
+        raise _scheduler_gone()
     if isinstance(error, LeaseError):
         raise error
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
@@ -130,8 +136,8 @@ def _error_of(client: "Client", future: Any) -> BaseException | None:
     return error
 
 
-def _scheduler_gone(client: "Client") -> JobError:
-    return JobError("the dask scheduler is gone; what was computed is kept, fill again to go on")
+def _scheduler_gone() -> JobError:
+    return JobError("the dask scheduler is gone, or was restarted; what was computed is kept, fill again to go on")
 
 
 def quiet_logs() -> None:

@@ -1,6 +1,9 @@
 """The torch device that a model runs on."""
 
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -10,17 +13,25 @@ from pdstore.errors import UsageError
 
 Result = TypeVar("Result")
 
+_MAKING = threading.Lock()
+_used: tuple[str, int, int | None] | None = None
+
 
 def check_device(device: str) -> None:
     """Raise `UsageError` where torch does not know the device, or this machine lacks it."""
     if device == "cpu":
         return
-    import torch
+    # In a process of its own: this one runs no model, and would hold memory of a GPU, or a GPU that is for one alone.
+    program = "import sys, torch; torch.zeros(1, device=sys.argv[1])"
+    tried = subprocess.run([sys.executable, "-c", program, device], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        reason = tried.stderr.strip().splitlines() or ["torch says nothing"]
+        raise UsageError(f"device {device!r} cannot be used: {reason[-1]}")
 
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+
+def device_type(device: str) -> str:
+    """Kind of a torch device: "cuda" for "cuda:1"."""
+    return device.partition(":")[0]
 
 
 def visible_gpus(device: str) -> int:
@@ -40,29 +51,35 @@ def in_model_thread(function: Callable[..., Result], *arguments: Any) -> Result:
     Torch keeps a pool of threads, their number, and the current GPU for each thread that calls it. And of two blocks of
     a worker, one can be read or written while the other is in the model, but two in it would need twice the memory.
     """
-    return _model_thread(os.getpid()).submit(function, *arguments).result()
+    with _MAKING:
+        thread = _model_thread(os.getpid())
+    return thread.submit(function, *arguments).result()
 
 
-def use_resources(worker: int, cores: int | None) -> None:
+def use_resources(device: str, worker: int, cores: int | None) -> None:
     """Let models of this process compute on so many cores, and let "cuda" mean a GPU of its own.
 
     Parameters
     ----------
+    device : str
+        Torch device.
     worker : int
         Number of this worker among those of the machine: GPUs are counted round.
     cores : int or None
         None leaves it as the process was started: workers of dask with one.
     """
-    in_model_thread(_use_resources, worker, cores)
+    global _used
+    if _used != (device, worker, cores):
+        in_model_thread(_use_resources, device, worker, cores)
+        _used = (device, worker, cores)
 
 
-@lru_cache(maxsize=1)
-def _use_resources(worker: int, cores: int | None) -> None:
+def _use_resources(device: str, worker: int, cores: int | None) -> None:
     import torch
 
     if cores is not None:
         torch.set_num_threads(cores)
-    if torch.cuda.is_available():
+    if device == "cuda":
         torch.cuda.set_device(worker % torch.cuda.device_count())
 
 

@@ -158,7 +158,7 @@ class Enformer:
 
         with torch.inference_mode(), _autocast(self._options, self._device):
             # As bool it is a quarter of the bytes on the way to a GPU.
-            windows = torch.from_numpy(np.ascontiguousarray(onehot)).to(self._device).to(torch.float32)
+            windows = torch.from_numpy(np.array(onehot, order="C")).to(self._device).to(torch.float32)
             outputs: NDArray[np.float32] = (
                 outputs_at(self.network, windows, bins, self._head, self._tracks).cpu().numpy()
             )
@@ -239,8 +239,11 @@ def _use_tf_gamma(weights: Path, sizes: EnformerSizes, options: ModelOptions) ->
             "these weights do not say how relative positions are encoded: give --use-tf-gamma if they come from "
             "TensorFlow, as the official ones do, or --no-use-tf-gamma if they were trained in enformer-pytorch"
         )
-    if use and sizes.rows != 1536:
-        raise UsageError(f"--use-tf-gamma is for windows of 1,536 bins, but these weights read {sizes.rows}")
+    if use and (sizes.rows != 1536 or sizes.dim // sizes.heads != 192):
+        raise UsageError(
+            "--use-tf-gamma is for windows of 1,536 bins and heads of 192 features, but these weights have "
+            f"{sizes.rows:,} and {sizes.dim // sizes.heads}"
+        )
     return use
 
 
@@ -251,6 +254,7 @@ def _description(sizes: EnformerSizes, selection: _Selection, options: ModelOpti
         "head": selection.head,
         "tracks": format_ranges(selection.tracks),
         "bins": format_ranges(selection.bins),
+        "bins_of_output": sizes.target_length,
         "use_tf_gamma": selection.use_tf_gamma,
         "precision": options.precision,
         "ensemble": f"shifts {SHIFTS[0]} to {SHIFTS[-1]} bp, both strands" if options.ensemble else "none",

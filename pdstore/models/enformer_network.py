@@ -1,11 +1,13 @@
 """The network of an Enformer: enformer-pytorch's, its weights read strictly, its outputs at a few bins and tracks."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from enformer_pytorch import Enformer as Network
@@ -31,25 +33,33 @@ def build_network(sizes: EnformerSizes, use_tf_gamma: bool) -> Any:
     options = {name: value for name, value in asdict(sizes).items() if name != "sequence_length"}
     try:
         return Network(EnformerConfig(**options | {"use_tf_gamma": use_tf_gamma})).eval()
-    except (ValueError, AssertionError, RuntimeError, ZeroDivisionError) as error:
+    except (ValueError, AssertionError, RuntimeError, ZeroDivisionError, TypeError, KeyError) as error:
         raise ModelError(f"there is no Enformer of these sizes: {error}") from error
 
 
 def check_shapes(weights: Path, sizes: EnformerSizes) -> None:
     """Raise `ModelError` where a tensor of the weights is not what their sizes make it; no tensor is read."""
-    with torch.device("meta"):
-        expected = _shapes(build_network(sizes, False).state_dict())
-    _compare(weights, canonical(read_shapes(weights_file(weights))), expected)
+    with _named(weights):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            expected = _shapes(build_network(sizes, False).state_dict())
+        _compare(canonical(read_shapes(weights_file(weights))), expected)
 
 
 def read_network(weights: Path, sizes: EnformerSizes, use_tf_gamma: bool) -> Any:
     """Read a network from its weights."""
     file = weights_file(weights)
-    state = safetensors.torch.load_file(file) if file.suffix == ".safetensors" else read_pickled(file, "cpu")
-    state = canonical(state)
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        network = build_network(sizes, use_tf_gamma)
-    _compare(weights, _shapes(state), _shapes(network.state_dict()))
+    with _named(weights):
+        try:
+            read = safetensors.torch.load_file(file) if file.suffix == ".safetensors" else read_pickled(file, "cpu")
+        except (safetensors.SafetensorError, OSError) as error:
+            raise ModelError(f"not a safetensors file ({error})") from error
+        # Saved in half precision, they are computed with as float32 all the same.
+        state = {
+            name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in canonical(read).items()
+        }
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            network = build_network(sizes, use_tf_gamma)
+        _compare(_shapes(state), _shapes(network.state_dict()))
     # The same tensor twice, once under each of its names: the network was built without memory, so tensors are taken
     # over as they are.
     network.load_state_dict(state, strict=False, assign=True)
@@ -142,9 +152,18 @@ def _shapes(state: dict[str, Tensor]) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in canonical(state).items()}
 
 
-def _compare(weights: Path, found: Shapes, expected: Shapes) -> None:
+@contextmanager
+def _named(weights: Path) -> Iterator[None]:
+    """Say in errors which weights they are about."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"weights {weights}: {error}") from error
+
+
+def _compare(found: Shapes, expected: Shapes) -> None:
     for name in sorted(found.keys() | expected.keys()):
         # How many batches a norm has seen changes no output.
         if found.get(name) != expected.get(name) and not name.endswith(".num_batches_tracked"):
             has, needs = (str(shapes[name]) if name in shapes else "absent" for shapes in (found, expected))
-            raise ModelError(f"weights {weights}: tensor {name!r} is {has}, but an Enformer of these sizes has {needs}")
+            raise ModelError(f"tensor {name!r} is {has}, but an Enformer of these sizes has {needs}")

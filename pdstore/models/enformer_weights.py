@@ -30,6 +30,10 @@ _TRUNK = {
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+# What parsers say of files that are not what they should be.
+_MALFORMED = (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
+_LARGEST = 1_000_000
+
 
 @dataclass(frozen=True)
 class EnformerSizes:
@@ -60,11 +64,20 @@ class EnformerSizes:
     def __post_init__(self) -> None:
         for name in (option.name for option in fields(self) if option.type is int):
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ModelError(f"{name} is {value!r}, expected a whole number above 0")
+            largest = 10**9 if name == "sequence_length" else _LARGEST if name in ("dim", "target_length") else 1_000
+            if type(value) is not int or not 0 < value <= largest:
+                raise ModelError(f"{name} is {str(value)[:50]!r}, expected a whole number from 1 to {largest:,}")
         heads = self.output_heads
-        if not (isinstance(heads, dict) and heads and all(type(n) is int and n > 0 for n in heads.values())):
-            raise ModelError(f"output_heads is {heads!r}, expected the number of tracks of each head")
+        if not (
+            isinstance(heads, dict)
+            and heads
+            and all(str(name).isidentifier() and type(n) is int and 0 < n <= _LARGEST for name, n in heads.items())
+        ):
+            raise ModelError(f"output_heads is {str(heads)[:100]!r}, expected the number of tracks of each head")
+        if self.dim % self.heads or self.dim // self.heads % 6:
+            raise ModelError(
+                f"heads is {self.heads}, but dim {self.dim} must be a multiple of it, and of 6 for each of the heads"
+            )
         if self.use_tf_gamma not in (None, True, False):
             raise ModelError(f"use_tf_gamma is {self.use_tf_gamma!r}, expected true or false")
         bases = self.bases_a_bin
@@ -107,7 +120,7 @@ def local_weights(weights: Path) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
             f"weights {weights}: no such file or folder, and the hub does not give a model of this name "
-            f"({str(error).splitlines()[0]})"
+            f"({' '.join(str(error).split())[:200]})"
         ) from error
 
 
@@ -122,7 +135,7 @@ def weights_file(weights: Path) -> Path:
 
 
 def weights_digest(weights: Path) -> str:
-    """SHA-256 of the state dict, hexadecimal; the sizes beside it are among the options that a store records."""
+    """SHA-256 of the state dict, hexadecimal; what of its sizes no tensor shows is among the options of the model."""
     return weights_sha256(weights_file(local_weights(weights)))
 
 
@@ -176,16 +189,18 @@ def read_shapes(file: Path) -> Shapes:
 def read_pickled(file: Path, device: str) -> dict[str, Any]:
     """A state dict that torch.save wrote, tensors only; on the device "meta" nothing but shapes."""
     import pickle
+    import struct
 
     import torch
 
     try:
         state = torch.load(file, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{file.name} is not a state dict that torch.save wrote ({str(error).splitlines()[0][:100]})"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    except (pickle.UnpicklingError, struct.error, OSError, *_MALFORMED) as error:
+        # Torch's advice about files that it will not open is not for a user: such a file is none of an Enformer's.
+        raise ModelError(f"{file.name} is not a state dict that torch.save wrote ({type(error).__name__})") from error
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise ModelError(
             f"{file.name} does not hold a state dict: expected what torch.save(model.state_dict(), …) writes"
         )
@@ -195,8 +210,8 @@ def read_pickled(file: Path, device: str) -> dict[str, Any]:
 def _sizes_of_config(config: Path) -> EnformerSizes:
     try:
         found = json.loads(config.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{CONFIG_FILE} is not JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{CONFIG_FILE} is not JSON ({str(error)[:100]})") from error
     if not isinstance(found, dict):
         raise ModelError(f"{CONFIG_FILE} is not a JSON object")
     model = found.get("model_type", "enformer")
@@ -211,16 +226,20 @@ def _sizes_of_shapes(shapes: Shapes) -> EnformerSizes:
         return len({name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix)})
 
     bias = "transformer.0.0.fn.1.rel_content_bias"
-    if len(shapes.get("stem.0.weight", ())) != 3 or len(shapes.get(bias, ())) != 4:
-        raise ModelError("no stem.0.weight and attention as every Enformer has: are these another model's weights?")
     heads = {
-        name.split(".")[1]: shape[0] for name, shape in shapes.items() if re.fullmatch(r"_heads\.\w+\.0\.weight", name)
+        name.split(".")[1]: shape for name, shape in shapes.items() if re.fullmatch(r"_heads\.\w+\.0\.weight", name)
     }
+    if (
+        len(shapes.get("stem.0.weight", ())) != 3
+        or len(shapes.get(bias, ())) != 4
+        or any(len(shape) != 2 for shape in heads.values())
+    ):
+        raise ModelError("no stem.0.weight and attention as every Enformer has: are these another model's weights?")
     return EnformerSizes(
         dim=2 * shapes["stem.0.weight"][0],
         depth=count("transformer."),
         heads=shapes[bias][1],
         attn_dim_key=shapes[bias][3],
         num_downsamples=count("conv_tower.") + 1,
-        output_heads=heads,
+        output_heads={name: shape[0] for name, shape in heads.items()},
     )

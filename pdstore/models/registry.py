@@ -12,8 +12,12 @@ from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.models.device import in_model_thread
 from pdstore.models.protocol import ModelDescription, ModelOptions, SequenceModel
+from pdstore.models.weights import Stamp, weights_stamp
 
 ENTRY_POINT_GROUP = "pdstore.models"
+
+_LOADED: "dict[tuple[ModelReference, Stamp], SequenceModel]" = {}
+"""The one model that is loaded: weights may be replaced under the name of a file while a worker lives."""
 
 
 def model_names() -> list[str]:
@@ -81,7 +85,7 @@ class ModelReference:
     def __post_init__(self) -> None:
         if not self.label:
             object.__setattr__(self, "label", f"{self.name}-ensemble" if self.options.ensemble else self.name)
-        elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.label):
+        elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.label) or self.label == "zarr.json":
             raise UsageError(
                 f"{self.label!r} cannot name a set of predictions: letters, digits, '.', '_' and '-' only, a letter or "
                 "digit first"
@@ -90,11 +94,11 @@ class ModelReference:
     @property
     def window(self) -> WindowSpec:
         """The window that the model reads, with the variants applied to it; the model is not loaded for it."""
-        return _window(self)
+        return _window(self, weights_stamp(self.weights))
 
     def describe(self) -> ModelDescription:
         """What the model is, before its network is loaded; raises `UsageError` for options that it does not know."""
-        return _describe(self)
+        return _describe(self, weights_stamp(self.weights))
 
     def digest(self) -> str:
         """SHA-256 of the weights, read anew: a file may change under one name."""
@@ -102,16 +106,18 @@ class ModelReference:
 
     def load(self) -> SequenceModel:
         """The model, loaded once a process."""
-        return in_model_thread(_load, self)
+        stamp = weights_stamp(self.weights)
+        loaded = _LOADED.get((self, stamp))
+        return loaded if loaded is not None else in_model_thread(_load, self, stamp)
 
 
-@cache
-def _window(reference: ModelReference) -> WindowSpec:
+@lru_cache
+def _window(reference: ModelReference, stamp: Stamp) -> WindowSpec:
     return replace(model_class(reference.name).window_of(reference.weights), variants=reference.variants)
 
 
-@lru_cache(maxsize=8)
-def _describe(reference: ModelReference) -> ModelDescription:
+@lru_cache
+def _describe(reference: ModelReference, stamp: Stamp) -> ModelDescription:
     model = model_class(reference.name)
     for option in reference.options.given():
         if option not in model.takes:
@@ -119,6 +125,10 @@ def _describe(reference: ModelReference) -> ModelDescription:
     return model.describe(reference.weights, reference.options, reference.device)
 
 
-@lru_cache(maxsize=1)
-def _load(reference: ModelReference) -> SequenceModel:
-    return model_class(reference.name).load(reference.weights, reference.options, reference.device)
+def _load(reference: ModelReference, stamp: Stamp) -> SequenceModel:
+    """Load the model, in the model thread; the one before is let go first."""
+    if (reference, stamp) not in _LOADED:
+        _LOADED.clear()
+        model = model_class(reference.name).load(reference.weights, reference.options, reference.device)
+        _LOADED[reference, stamp] = model
+    return _LOADED[reference, stamp]

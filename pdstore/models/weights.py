@@ -6,6 +6,17 @@ from pathlib import Path
 from pdstore.errors import ModelError
 from pdstore.sources.text import file_sha256
 
+Stamp = tuple[tuple[str, int, int], ...]
+"""Name, size and time of each file."""
+
+
+def weights_stamp(weights: Path | None) -> Stamp:
+    """What changes when weights are replaced: of a file, or of the files of a folder; nothing for a name of the hub."""
+    if weights is None or not weights.exists():
+        return ()
+    files = [weights] if weights.is_file() else sorted(path for path in weights.iterdir() if path.is_file())
+    return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+
 
 def existing_weights(weights: Path | None, model: str) -> Path:
     """The weights file of a model that needs one; raises `ModelError` where it is not given or not a file."""

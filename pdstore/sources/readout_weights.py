@@ -37,6 +37,7 @@ def read_readout_weights(path: Path, track_names: Sequence[str]) -> NDArray[np.f
     rows = [
         (number, row)
         for number, line in read_lines(existing_file(path, "readout weights"))
+        if line
         for row in csv.reader([line])
     ][1:]
     if len(rows) != len(track_names) + 1:

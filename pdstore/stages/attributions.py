@@ -10,7 +10,7 @@ from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_path, window_variant_sizes
 from pdstore.stages.model_group import check_model, create_model_group, require_same_model
-from pdstore.stages.readouts import read_out_tracks
+from pdstore.stages.readouts import Readout, stored_readout
 from pdstore.stages.stage import (
     Block,
     Pending,
@@ -18,6 +18,7 @@ from pdstore.stages.stage import (
     genes_of_whole_runs,
     pending_genes,
     pending_runs,
+    read_rows,
     run_length,
 )
 from pdstore.store import Store
@@ -44,7 +45,7 @@ class Attributions:
         sizes = window_variant_sizes(store, self.model.window)
         check_model(store, self.model)
         described = self.model.describe()
-        attributes = {"readout": described.readout, "variants_per_block": described.windows_per_block}
+        attributes = {**Readout(described.readout).attributes, "variants_per_block": described.windows_per_block}
         create_model_group(store, self.group, self.model, sizes, attributes)
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
@@ -108,11 +109,11 @@ class IsmEffects:
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
         count = int(store.read(f"{window_path(self.model.window)}/variant_count", gene))
-        tracks = store.read(f"{self.group}/alternate_tracks", (gene, slice(0, count)))
-        reference = store.read(f"{self.group}/reference_tracks", gene)
+        readout = stored_readout(store, self.group)
+        baseline = readout.of(store.read(f"{self.group}/reference_tracks", gene))
+        runs = read_rows(store, f"{self.group}/alternate_tracks", gene, count)
         ism = np.full(store.array(f"{self.group}/ism").shape[1], np.nan)
-        alternates, baseline = (read_out_tracks(store, self.group, outputs) for outputs in (tracks, reference))
-        ism[:count] = alternates - baseline
+        ism[:count] = np.concatenate([readout.of(tracks) for tracks in runs]) - baseline
         store.write(f"{self.group}/ism", gene, ism)
 
     def gather(self, store: Store) -> None:

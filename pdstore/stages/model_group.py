@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from pdstore.errors import MissingDataError, ProvenanceError
+from pdstore.errors import ProvenanceError
+from pdstore.models.device import device_type
 from pdstore.models.protocol import SequenceModel
 from pdstore.models.registry import ModelReference
 from pdstore.store import Store
 
 GROUPS_OF_A_MODEL = ("predictions", "attributions")
+
+COMMON = ("weights_sha256", "model_options", "readout", "readout_weights_sha256")
+"""Attributes that what statistics are computed from must have in common."""
 
 
 def provenance(model: ModelReference) -> dict[str, Any]:
@@ -19,6 +23,7 @@ def provenance(model: ModelReference) -> dict[str, Any]:
         "window": model.window.name,
         "weights_sha256": model.digest(),
         "model_options": dict(model.describe().options),
+        "device": device_type(model.device),
     }
 
 
@@ -42,6 +47,7 @@ def require_same_model(store: Store, group: str, reference: ModelReference, mode
         "window": reference.window.name,
         "weights_sha256": model.weights_digest,
         "model_options": dict(model.description.options),
+        "device": device_type(reference.device),
     }
     _require_same(group, store.group(group).attrs.asdict(), given)
 
@@ -78,8 +84,8 @@ def create_model_group(
     store.create_group(path, all_sizes, given, without=("readout_weight",))
 
 
-def derived_from(store: Store, label: str) -> dict[str, str]:
-    """What predictions and attributions of a label have in common: ``weights_sha256`` and ``readout``.
+def derived_from(store: Store, label: str) -> dict[str, Any]:
+    """What predictions and attributions of a label have in common: weights, options of the model, and readout.
 
     Raises
     ------
@@ -88,9 +94,9 @@ def derived_from(store: Store, label: str) -> dict[str, str]:
     ProvenanceError
         They differ.
     """
-    found: dict[str, str] = {}
-    for name in ("weights_sha256", "readout"):
-        predictions, attributions = (str(store.group(f"{parent}/{label}").attrs[name]) for parent in GROUPS_OF_A_MODEL)
+    found: dict[str, Any] = {}
+    for name in COMMON:
+        predictions, attributions = (store.group(f"{parent}/{label}").attrs.get(name) for parent in GROUPS_OF_A_MODEL)
         if predictions != attributions:
             raise ProvenanceError(
                 f"predictions/{label} have {name} {predictions}, attributions/{label} {attributions}; fill both with "
@@ -110,19 +116,6 @@ def next_order(store: Store) -> int:
     """How many models were filled before: a query without --model answers of the first."""
     orders = [store.group(f"predictions/{name}").attrs.get("order") for name in store.members("predictions")]
     return max((order + 1 for order in orders if isinstance(order, int)), default=0)
-
-
-def stored_readout(store: Store, label: str) -> str:
-    """The readout that predictions, attributions and statistics of a label are derived by; the predictions' decides.
-
-    Raises
-    ------
-    MissingDataError
-        The store holds neither predictions nor attributions of the label.
-    """
-    for path in _filled_groups(store, label):
-        return str(store.group(path).attrs["readout"])
-    raise MissingDataError(f"store {store.url} holds no predictions of {label}: run pdstore fill predictions")
 
 
 def _filled_groups(store: Store, label: str) -> list[str]:

@@ -11,7 +11,7 @@ from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.stages.gene_window import read_reference_window, require_windows, window_path
 from pdstore.stages.model_group import check_model, create_model_group, next_order, require_same_model
-from pdstore.stages.readouts import read_out_tracks
+from pdstore.stages.readouts import Readout, stored_readout
 from pdstore.stages.stage import (
     Block,
     Pending,
@@ -19,6 +19,7 @@ from pdstore.stages.stage import (
     genes_of_whole_runs,
     pending_genes,
     pending_runs,
+    read_rows,
     run_length,
 )
 from pdstore.store import Store
@@ -57,7 +58,7 @@ class Predictions:
         }
         attributes = {
             "order": next_order(store),
-            "readout": described.readout,
+            **Readout(described.readout).attributes,
             "haplotypes_per_block": described.windows_per_block,
         }
         create_model_group(store, self.group, self.model, sizes, attributes)
@@ -125,9 +126,11 @@ class PersonPredictions:
         (gene,) = block
         windows = window_path(self.model.window)
         count = int(store.read(f"{windows}/haplotype_count", gene))
-        tracks = store.read(f"{self.group}/tracks", (gene, slice(0, count)))
         index = store.read(f"{windows}/haplotype_index", gene)
-        values = person_prediction(read_out_tracks(store, self.group, tracks), index)
+        readout = stored_readout(store, self.group)
+        # Run by run: with all tracks of Enformer, a gene's are a gigabyte on the way.
+        runs = read_rows(store, f"{self.group}/tracks", gene, count)
+        values = person_prediction(np.concatenate([readout.of(tracks) for tracks in runs]), index)
         store.write(f"{self.group}/expression", gene, values)
 
     def gather(self, store: Store) -> None:

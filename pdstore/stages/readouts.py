@@ -1,51 +1,118 @@
 """The readout of a model's groups: how stored tracks become the numbers derived from them, and how to change that."""
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pdstore.analysis.readout import ELASTIC_NET, READOUT_NAMES, read_out
-from pdstore.errors import UsageError
+from pdstore.errors import ProvenanceError, UsageError
+from pdstore.models.registry import ModelReference
 from pdstore.schema import create_array, schema_of
 from pdstore.sources.readout_weights import read_readout_weights
-from pdstore.stages.model_group import is_filled, stored_readout
+from pdstore.stages.model_group import is_filled
 from pdstore.store import Store
 
 _DERIVED = {"predictions": "expression", "attributions": "ism"}
 """Parent of a model's groups → the array that is read out of its tracks."""
 
 
-def read_out_tracks(store: Store, group: str, tracks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """One number for each output of a group's model, by the group's readout.
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """How a model's tracks become one number.
+
+    Attributes
+    ----------
+    name : str
+        A name in `pdstore.analysis.readout.READOUT_NAMES`.
+    weights : ndarray of float64, shape (tracks + 1,), or None
+        Of the elastic net: a weight a track, and the intercept last.
+    """
+
+    name: str
+    weights: NDArray[np.float64] | None = None
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What groups record of it."""
+        digest = "none" if self.weights is None else hashlib.sha256(self.weights.astype("<f8").tobytes()).hexdigest()
+        return {"readout": self.name, "readout_weights_sha256": digest}
+
+    def of(self, tracks: NDArray[np.float32]) -> NDArray[np.float64]:
+        """One number for each output: float32, shape (..., bins, tracks) → float64, shape (...)."""
+        return read_out(tracks, self.name, self.weights)
+
+
+def chosen_readout(store: Store, model: ModelReference, name: str | None, weights: Path | None) -> Readout | None:
+    """The readout that is asked for; None where none is, and each set of predictions keeps its own.
 
     Parameters
     ----------
     store : Store
         The store.
-    group : str
-        Path of a model's group in predictions/ or attributions/.
-    tracks : ndarray of float32, shape (..., bins, tracks)
-        Outputs.
+    model : ModelReference
+        The model.
+    name : str or None
+        Name of the readout.
+    weights : Path or None
+        CSV of the elastic net's weights; those that the store holds where not given.
 
-    Returns
-    -------
-    ndarray of float64, shape (...)
+    Raises
+    ------
+    UsageError
+        There is no such readout, or it has no weights, or takes none.
+    InputError
+        The weights are not those of the tracks that the store holds, or will hold.
     """
-    readout = str(store.group(group).attrs["readout"])
-    weights = store.read(f"{group}/readout_weight") if readout == ELASTIC_NET else None
-    return read_out(tracks, readout, weights)
-
-
-def check_readout(readout: str | None, weights: Path | None) -> None:
-    """Raise `UsageError` for a readout that does not exist, or weights that it does not take."""
-    if readout is not None and readout not in READOUT_NAMES:
-        raise UsageError(f"there is no readout {readout!r}: choose one of {', '.join(READOUT_NAMES)}")
-    if weights is not None and readout != ELASTIC_NET:
+    if name is not None and name not in READOUT_NAMES:
+        raise UsageError(f"there is no readout {name!r}: choose one of {', '.join(READOUT_NAMES)}")
+    if weights is not None and name != ELASTIC_NET:
         raise UsageError(f"--readout-weights are those of --readout {ELASTIC_NET}")
+    if name is None:
+        return None
+    if name != ELASTIC_NET:
+        return Readout(name)
+    predictions = f"predictions/{model.label}"
+    if weights is not None:
+        held = is_filled(store, predictions) and store.chunks_written(f"{predictions}/track_name")
+        names = store.read(f"{predictions}/track_name").tolist() if held else model.describe().track_names
+        return Readout(name, read_readout_weights(weights, names))
+    path = f"{predictions}/readout_weight"
+    if not is_filled(store, predictions) or path not in store or not store.chunks_written(path):
+        raise UsageError(f"readout {ELASTIC_NET} needs weights: give them with --readout-weights")
+    return Readout(name, store.read(path))
 
 
-def set_readout(store: Store, group: str, readout: str | None, weights: Path | None) -> bool:
+def stored_readout(store: Store, group: str) -> Readout:
+    """The readout of a model's group.
+
+    Raises
+    ------
+    ProvenanceError
+        A kill came while the weights of an elastic net were changed.
+    """
+    attributes = store.group(group).attrs.asdict()
+    name = str(attributes.get("readout"))
+    readout = Readout(name, store.read(f"{group}/readout_weight") if name == ELASTIC_NET else None)
+    if readout.attributes["readout_weights_sha256"] != attributes.get("readout_weights_sha256"):
+        raise ProvenanceError(
+            f"{group}: the weights of its readout were being changed when a fill was stopped; fill again with "
+            f"--readout {ELASTIC_NET} --readout-weights FILE"
+        )
+    return readout
+
+
+def differs(store: Store, group: str, readout: Readout) -> bool:
+    """Whether a model's group, if the store has it, is read out in another way."""
+    if not is_filled(store, group):
+        return False
+    stored = store.group(group).attrs.asdict()
+    return any(stored.get(name) != value for name, value in readout.attributes.items())
+
+
+def set_readout(store: Store, group: str, readout: Readout | None) -> bool:
     """Let what a group derives from its tracks be read out in another way: no model is run for it.
 
     What was derived before is deleted, and the statistics with it; the steps of a fill derive it anew. May be called
@@ -57,47 +124,25 @@ def set_readout(store: Store, group: str, readout: str | None, weights: Path | N
         The store.
     group : str
         Path of a model's group in predictions/ or attributions/.
-    readout : str or None
-        The readout; None for that of the label's predictions.
-    weights : Path or None
-        Weights of an elastic net; those that the store holds where not given.
+    readout : Readout or None
+        The readout; None for the group's own, and for attributions that of the predictions.
 
     Returns
     -------
     bool
         Whether the readout changed.
-
-    Raises
-    ------
-    UsageError
-        The elastic net has no weights.
-    InputError
-        The weights are not those of the tracks that the store holds.
     """
     parent, label = group.split("/")
-    before = str(store.group(group).attrs["readout"])
-    wanted = readout or stored_readout(store, label)
-    terms = _elastic_net_weights(store, label, weights) if wanted == ELASTIC_NET else None
-    held = store.read(f"{group}/readout_weight") if f"{group}/readout_weight" in store and terms is not None else None
-    if wanted == before and (terms is None or (held is not None and np.array_equal(terms, held))):
+    if parent == "attributions" and is_filled(store, f"predictions/{label}"):
+        readout = stored_readout(store, f"predictions/{label}")
+    if readout is None or not differs(store, group, readout):
         return False
     store.delete(f"statistics/{label}")
     store.delete(f"{group}/{_DERIVED[parent]}/c")
-    if terms is not None:
-        if held is None:
+    if readout.weights is not None:
+        if f"{group}/readout_weight" not in store:
             schema = schema_of(group).arrays["readout_weight"]
-            create_array(store.group(group), schema, {"readout_weights": len(terms)}, {})
-        store.write(f"{group}/readout_weight", ..., terms)
-    store.set_attribute(group, "readout", wanted)
+            create_array(store.group(group), schema, {"readout_weights": len(readout.weights)}, {})
+        store.write(f"{group}/readout_weight", ..., readout.weights)
+    store.set_attributes(group, readout.attributes)
     return True
-
-
-def _elastic_net_weights(store: Store, label: str, weights: Path | None) -> NDArray[np.float64]:
-    if weights is not None:
-        names = store.read(f"predictions/{label}/track_name").tolist()
-        return read_readout_weights(weights, names)
-    for parent in _DERIVED:
-        path = f"{parent}/{label}/readout_weight"
-        if is_filled(store, f"{parent}/{label}") and path in store:
-            return store.read(path)
-    raise UsageError(f"readout {ELASTIC_NET} needs weights: give them with --readout-weights")

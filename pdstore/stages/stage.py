@@ -1,7 +1,10 @@
 """What every stage of a fill is: a group, its blocks, and how one block is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pdstore.store import Store, genes_written
 
@@ -126,6 +129,13 @@ def genes_of_whole_runs(store: Store, array: str, lengths: Sequence[int]) -> set
         for gene, found in parts.items()
         if lengths[gene] >= 0 and found.issuperset(part for _, part in runs_of(gene, lengths[gene], run))
     }
+
+
+def read_rows(store: Store, array: str, gene: int, length: int) -> Iterator[NDArray[np.float32]]:
+    """The first rows of a gene in an array whose dimensions are genes, rows, …: a run of them at a time."""
+    run = run_length(store, array)
+    for _, part in runs_of(gene, length, run):
+        yield store.read(array, (gene, slice(part * run, min((part + 1) * run, length))))
 
 
 def runs_of(gene: int, length: int, run: int) -> list[tuple[int, int]]:

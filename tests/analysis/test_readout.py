@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pdstore.analysis.readout import READOUTS, person_prediction, read_out
+from pdstore.analysis.readout import ELASTIC_NET, READOUT_NAMES, READOUTS, person_prediction, read_out
 from pdstore.errors import UsageError
 
 # Two haplotypes, three bins, two tracks.
@@ -49,8 +49,56 @@ def test_nan_is_not_skipped(readout):
 
 
 def test_an_unknown_readout_lists_the_options():
-    with pytest.raises(UsageError, match=r"'mean'.*sum, sum_log, log2_sum"):
+    with pytest.raises(UsageError, match=r"'mean'.*sum, sum_log, log2_sum, elastic_net"):
         read_out(TRACKS, "mean")
+
+
+def test_elastic_net_is_the_weighted_sum_of_log2_sums_and_the_intercept():
+    # The log2 sums of TRACKS are 2 and 3 for the first haplotype, 2 and 5 for the second.
+    value = read_out(TRACKS, ELASTIC_NET, [0.5, -2.0, 0.25])
+    assert value.dtype == np.float64
+    np.testing.assert_allclose(value, [1 - 6 + 0.25, 1 - 10 + 0.25], rtol=1e-15)
+    np.testing.assert_array_equal(read_out(TRACKS, ELASTIC_NET, [0, 0, 7]), [7, 7])
+
+
+def test_elastic_net_of_equal_weights_is_the_mean_of_log2_sum():
+    tracks = np.random.default_rng(0).uniform(0.1, 5, size=(4, 5, 3, 2))
+    value = read_out(tracks, ELASTIC_NET, [0.5, 0.5, 0])
+    assert value.shape == (4, 5)
+    np.testing.assert_allclose(value, read_out(tracks, "log2_sum"), rtol=1e-14)
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 3), st.just(3)), elements=st.floats(0.01, 100)),
+    arrays(np.float64, 4, elements=st.floats(-5, 5)),
+)
+def test_elastic_net_equals_the_definition(tracks, weights):
+    expected = [
+        sum(weight * np.log2(sum(track)) for weight, track in zip(weights[:-1], haplotype.T, strict=True)) + weights[-1]
+        for haplotype in tracks
+    ]
+    np.testing.assert_allclose(read_out(tracks, ELASTIC_NET, weights), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan])
+def test_elastic_net_of_a_track_without_logarithm_is_nan_even_where_its_weight_is_zero(bad):
+    tracks = np.array([[[1.0, bad]], [[1.0, 2.0]]])
+    np.testing.assert_array_equal(read_out(tracks, ELASTIC_NET, [1, 0, 3]), [np.nan, 3])
+
+
+def test_elastic_net_needs_weights_and_the_others_take_none():
+    assert {*READOUTS, ELASTIC_NET} == set(READOUT_NAMES)
+    with pytest.raises(UsageError, match="readout elastic_net needs weights"):
+        read_out(TRACKS, ELASTIC_NET)
+    for readout in READOUTS:
+        with pytest.raises(UsageError, match=f"readout {readout} takes no weights"):
+            read_out(TRACKS, readout, [1, 1, 0])
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
+def test_elastic_net_needs_a_weight_a_track_and_the_intercept(weights):
+    with pytest.raises(UsageError, match=f"{len(weights) - 1} weights of tracks, but there are 2 tracks"):
+        read_out(TRACKS, ELASTIC_NET, weights)
 
 
 def test_person_is_the_mean_of_the_haplotypes_that_are_there():

@@ -185,14 +185,6 @@ def fill(
                     report.readouts_changed.append(step.group)
                 run_block = partial(_run_block, step, store.url, lease, model.device)
                 rows = _fill_step(store, step, rows, run_block, clients, observer, report)
-                    store,
-                    step,
-                    rows,
-                    partial(_run_block, step, store.url, lease, model.device),
-                    clients,
-                    observer,
-                    report,
-                )
         _count(store, model, report)
     if report.failures:
         raise FillError(report)

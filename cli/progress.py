@@ -87,12 +87,12 @@ def duration(seconds: float) -> str:
     """A time span for a person: 42 s, 3 min 20 s, 5 h 07 min, 12.5 days."""
     if seconds < 59.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes = seconds / 60
-    if minutes < 59.5:
-        return f"{int(minutes)} min {int(seconds % 60)} s"
+    if round(seconds) < 3600:
+        return "{} min {} s".format(*divmod(round(seconds), 60))
+    minutes = round(seconds / 60)
     if minutes < 48 * 60:
-        return f"{int(minutes // 60)} h {int(minutes % 60):02d} min"
-    return f"{minutes / 60 / 24:,.1f} days"
+        return "{} h {:02d} min".format(*divmod(minutes, 60))
+    return f"{seconds / 86_400:,.1f} days"
 
 
 def _rate(rate: float) -> str:

@@ -28,9 +28,12 @@ def command(
     Example:
     pdstore status -s cohort.zarr
     """
+    from pdstore.errors import UsageError
     from pdstore.status import store_status
     from pdstore.store import open_store
 
+    if genes is not None and not genes.strip(" ,"):
+        raise UsageError("--genes names no gene; leave it out, or say --by-gene for all")
     wanted = [name for name in (genes or "").split(",") if name.strip()]
     status = store_status(open_store(store), wanted if by_gene or wanted else None)
     if format is Format.json:

@@ -131,7 +131,7 @@ def check_lease(store: str, token: str) -> None:
 def _renew(path: Path, lease: Lease, ended: threading.Event) -> None:
     while not ended.wait(RENEWED_EVERY):
         # A full disk or a server that is away for a moment: the next renewal may succeed, and if none does it expires.
-        with suppress(OSError), _alone(path):
+        with suppress(OSError, LeaseError), _alone(path):
             held = _read(path)
             if held is None or held.token != lease.token:
                 return

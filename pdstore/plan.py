@@ -95,18 +95,25 @@ def window_sizes(store: Store, window: WindowSpec, genes: Sequence[int]) -> Wind
     found = reaches(store, window, genes)
     variants = np.array([reach.alleles.stop - reach.alleles.start for reach in found], dtype=np.int64)
     unknown = np.flatnonzero(known < 0)
-    sampled = unknown[np.unique(np.linspace(0, len(unknown) - 1, min(len(unknown), SAMPLED_GENES)).astype(int))]
-    scored = in_reach = 0
+    sampled = _evenly(unknown, SAMPLED_GENES)
     for index in sampled:
         gene_window = read_gene_window(store, window, genes[index], found[index])
         calls = read_calls(store, gene_window)
         distinct = distinct_haplotypes(first_wins(calls.carried, gene_window.footprints), calls.absent)
         known[index] = len(distinct.applied)
+    scored = in_reach = 0
+    for index in _evenly(np.arange(len(genes)), SAMPLED_GENES // 5):
+        gene_window = read_gene_window(store, window, genes[index], found[index])
         scored += len(gene_window.scored_columns)
         in_reach += len(gene_window.position)
     counted = int((known >= 0).sum())
     haplotypes = np.where(known < 0, round(known[known >= 0].mean()) if counted else 0, known)
     return WindowSizes(haplotypes, variants, scored / in_reach if in_reach else 1.0, counted)
+
+
+def _evenly(values: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """So many of the values, or all, evenly spread over them."""
+    return values[np.unique(np.linspace(0, len(values) - 1, min(len(values), number)).astype(int))]
 
 
 def plan_stages(

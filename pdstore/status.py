@@ -1,6 +1,7 @@
 """What a store holds: what is filled, what is missing, what is stale, and everything that was counted on the way."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from pdstore.errors import DamagedDataError, LeaseError, MissingDataError
@@ -92,8 +93,10 @@ def _gene_states(store: Store, group: dict[str, Any], genes: Sequence[int]) -> l
     if array and f"{path}/{array}" in store and group["state"] != "stale":
         for gene, *_ in store.chunks_written(f"{path}/{array}"):
             done[gene] = done.get(gene, 0) + 1
-        lengths = store.read_if_filled(f"windows/{store.group(path).attrs.get('window')}/{counts}").tolist()
         run = run_length(store, f"{path}/{array}")
+        # Damaged windows are their own group's damage: how many blocks a gene has is not known then.
+        with suppress(DamagedDataError, MissingDataError):
+            lengths = store.read_if_filled(f"windows/{store.group(path).attrs.get('window')}/{counts}").tolist()
     states = []
     for gene in genes:
         state = "filled" if gene in filled else "partly filled" if gene in done else "missing"

@@ -133,7 +133,7 @@ class Store:
         self._check_lease()
         folder, store = Path(self.url, path), Path(self.url).resolve()
         removed = store.with_name(f".{store.name}.removed-{uuid.uuid4().hex}")
-        with suppress(FileNotFoundError):
+        if folder.is_dir():
             os.rename(folder, removed)
             shutil.rmtree(removed)
 

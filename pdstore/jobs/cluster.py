@@ -1,5 +1,6 @@
 """Where blocks run: worker processes of this machine, a running dask cluster, or jobs of SLURM."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -129,6 +130,7 @@ def scheduler_client(address: str) -> "Iterator[Client]":
     from distributed import Client
 
     try:
+        _probe_scheduler(address)
         client = Client(address, timeout=CONNECT_TIMEOUT)
     except (OSError, TimeoutError, ValueError) as error:
         raise JobError(
@@ -137,6 +139,17 @@ def scheduler_client(address: str) -> "Iterator[Client]":
         ) from error
     with client:
         yield client
+
+
+def _probe_scheduler(address: str) -> None:
+    """Raise `TimeoutError` or `OSError` where no dask answers: a client waits for ever for what accepts and is silent."""
+    from distributed.core import rpc
+
+    async def ask() -> None:
+        async with rpc(address, timeout=CONNECT_TIMEOUT) as scheduler:
+            await scheduler.identity()
+
+    asyncio.run(asyncio.wait_for(ask(), CONNECT_TIMEOUT))
 
 
 @contextmanager
@@ -156,7 +169,7 @@ def slurm_client(config: Path) -> "Iterator[Client]":
     try:
         cluster = SLURMCluster(**options)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{config}: {error}") from error
+        raise UsageError(f"{config}: {str(error).splitlines()[0][:200]}") from error
     with cluster:
         try:
             cluster.scale(jobs=jobs)

@@ -113,7 +113,8 @@ def window_sizes(store: Store, window: WindowSpec, genes: Sequence[int]) -> Wind
 
 def _evenly(values: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     """So many of the values, or all, evenly spread over them."""
-    return values[np.unique(np.linspace(0, len(values) - 1, min(len(values), number)).astype(int))]
+    spread: NDArray[np.int64] = values[np.unique(np.linspace(0, len(values) - 1, min(len(values), number)).astype(int))]
+    return spread
 
 
 def plan_stages(

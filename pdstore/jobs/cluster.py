@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -142,7 +144,7 @@ def scheduler_client(address: str) -> "Iterator[Client]":
 
 
 def _probe_scheduler(address: str) -> None:
-    """Raise `TimeoutError` or `OSError` where no dask answers: a client waits for ever for what accepts and is silent."""
+    """Raise `TimeoutError` or `OSError` where no dask answers: a client would wait for ever for some."""
     from distributed.core import rpc
 
     async def ask() -> None:
@@ -171,17 +173,24 @@ def slurm_client(config: Path) -> "Iterator[Client]":
     except (TypeError, ValueError) as error:
         raise UsageError(f"{config}: {str(error).splitlines()[0][:200]}") from error
     with cluster:
-        try:
-            cluster.scale(jobs=jobs)
-            # Jobs are submitted later, and what goes wrong then is only logged, unless it is waited for.
-            cluster.sync(cluster._correct_state)
-        except (OSError, RuntimeError) as error:
-            said = " ".join(str(error).split())[:300]
-            raise JobError(f"SLURM does not take the jobs of {config}: {said}") from error
-        # A job that reaches its time limit is followed by another.
-        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
+        _try_submission(cluster.job_script(), config)
+        cluster.scale(jobs=jobs)
         with Client(cluster) as client:
             yield client
+
+
+def _try_submission(script: str, config: Path) -> None:
+    """Raise `JobError` where SLURM would not take a job: dask submits it later, and logs alone what goes wrong then."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        try:
+            tried = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise JobError(f"no SLURM here: sbatch cannot be run ({error.strerror})") from error
+    if tried.returncode:
+        said = " ".join(tried.stderr.split())[:300]
+        raise JobError(f"SLURM does not take the jobs of {config}: {said}")
 
 
 def read_slurm_config(config: Path) -> tuple[int, dict[str, Any]]:

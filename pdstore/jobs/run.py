@@ -146,4 +146,5 @@ def quiet_logs() -> None:
 
     # distributed reads the level of its log when it is imported.
     dask.config.set({"logging.distributed": "critical"})
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -97,7 +97,7 @@ def parse_ranges(asked: str, size: int, what: str) -> list[int]:
     if not _RANGES.fullmatch(asked):
         raise UsageError(f"{what}s {asked!r}: expected numbers and ranges such as 0-9,12")
     if any(len(number) > 9 for number in re.findall(r"\d+", asked)):
-        raise UsageError(f"{what}s {asked[:50]!r}: there are {size}, from 0 to {size - 1}")
+        raise UsageError(f"{what}s {asked[:50]!r} do not exist: there are {size}, from 0 to {size - 1}")
     numbers: set[int] = set()
     for part in asked.split(","):
         first, _, last = part.partition("-")

@@ -37,9 +37,10 @@ def read_readout_weights(path: Path, track_names: Sequence[str]) -> NDArray[np.f
     rows = [
         (number, row)
         for number, line in read_lines(existing_file(path, "readout weights"))
-        if line
         for row in csv.reader([line])
     ][1:]
+    while rows and not rows[-1][1]:
+        rows.pop()
     if len(rows) != len(track_names) + 1:
         raise InputError(
             f"readout weights {path}: {max(len(rows) - 1, 0):,} tracks and an intercept, but the store holds "

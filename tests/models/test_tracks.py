@@ -89,7 +89,7 @@ def test_tracks_are_found_by_index_range_description_and_glob(asked: str, found:
         ("6", ["track 6 does not exist", "0 to 5"]),
         ("0-6", ["track 6 does not exist"]),
         ("3-1", ["3 is above 1"]),
-        ("0-999999999999", ["track 999999999999 does not exist"]),
+        ("0-999999999999", ["'0-999999999999' do not exist"]),
         ("0,-1", ["'0,-1'"]),
         ("1,,2", ["'1,,2'"]),
         ("", ["''"]),

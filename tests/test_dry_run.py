@@ -71,7 +71,7 @@ def fill_counting(
             for step in steps(model, name):
                 step.prepare(store)
                 if step.runs_model:
-                    set_readout(store, step.group, None, None)
+                    set_readout(store, step.group, None)
                 pending = step.pending(store, rows)
                 found.setdefault(name, pending)
                 for block in pending.todo:

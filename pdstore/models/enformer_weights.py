@@ -66,14 +66,14 @@ class EnformerSizes:
             value = getattr(self, name)
             largest = 10**9 if name == "sequence_length" else _LARGEST if name in ("dim", "target_length") else 1_000
             if type(value) is not int or not 0 < value <= largest:
-                raise ModelError(f"{name} is {str(value)[:50]!r}, expected a whole number from 1 to {largest:,}")
+                raise ModelError(f"{name} is {repr(value)[:50]}, expected a whole number above 0, at most {largest:,}")
         heads = self.output_heads
         if not (
             isinstance(heads, dict)
             and heads
             and all(str(name).isidentifier() and type(n) is int and 0 < n <= _LARGEST for name, n in heads.items())
         ):
-            raise ModelError(f"output_heads is {str(heads)[:100]!r}, expected the number of tracks of each head")
+            raise ModelError(f"output_heads is {repr(heads)[:100]}, expected the number of tracks of each head")
         if self.dim % self.heads or self.dim // self.heads % 6:
             raise ModelError(
                 f"heads is {self.heads}, but dim {self.dim} must be a multiple of it, and of 6 for each of the heads"

@@ -292,6 +292,7 @@ def test_description_records_what_changes_outputs(shared_folder: Path) -> None:
         "head": "human",
         "tracks": "0-1,3",
         "bins": "0,7",
+        "bins_of_output": 8,
         "use_tf_gamma": False,
         "precision": "bf16",
         "ensemble": "none",
@@ -596,10 +597,14 @@ def test_positions_of_tensorflow_are_read_from_the_config_and_the_option_wins(tm
 
 
 def test_positions_of_tensorflow_are_refused_for_other_windows(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"windows of 1,536 bins, but these weights read 16"):
+    with pytest.raises(
+        UsageError, match=r"windows of 1,536 bins and heads of 192 features, but these weights have 16 and 24"
+    ):
         Enformer.describe(folder, replace(OPTIONS, use_tf_gamma=True))
     set_config(folder, use_tf_gamma=True)
-    with pytest.raises(UsageError, match=r"windows of 1,536 bins, but these weights read 16"):
+    with pytest.raises(
+        UsageError, match=r"windows of 1,536 bins and heads of 192 features, but these weights have 16 and 24"
+    ):
         Enformer.load(folder, OPTIONS)
 
 
@@ -724,9 +729,9 @@ def test_sizes_that_are_not_the_weights_are_refused(folder: Path, fields: dict[s
 
 def test_sizes_whose_positions_do_not_divide_are_refused_before_anything_is_predicted(tmp_path: Path) -> None:
     # 96 / 3 = 32 features of a position, which enformer-pytorch can only compute in sixths.
-    sizes = replace(SMALL, heads=3)
-    save_network(random_network(sizes, False, seed=1), sizes, tmp_path / "enformer")
-    refused(tmp_path / "enformer", "heads")
+    save_network(random_network(SMALL, False, seed=1), SMALL, tmp_path / "enformer")
+    set_config(tmp_path / "enformer", heads=3)
+    refused(tmp_path / "enformer", "heads is 3")
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights at all\n" * 100, bytes(1000), b"PK\x03\x04" + bytes(100)])

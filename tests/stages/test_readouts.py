@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
-from pdstore.errors import InputError, UsageError
+from pdstore.errors import InputError, ProvenanceError, UsageError
 from pdstore.fill import STAGES, steps
 from pdstore.models.enformer_network import random_network, save_network
 from pdstore.models.enformer_weights import EnformerSizes
@@ -21,7 +21,7 @@ from pdstore.models.protocol import ModelOptions
 from pdstore.models.registry import ModelReference
 from pdstore.schema import deviations
 from pdstore.stages.model_group import derived_from
-from pdstore.stages.readouts import check_readout, read_out_tracks, set_readout
+from pdstore.stages.readouts import Readout, chosen_readout, set_readout, stored_readout
 from pdstore.store import Store, open_store
 
 GENES = [0, 1]
@@ -38,6 +38,8 @@ SIZES = EnformerSizes(
     use_tf_gamma=False,
 )
 PREDICTIONS, ATTRIBUTIONS, STATISTICS = "predictions/enformer", "attributions/enformer", "statistics/enformer"
+STORED = ModelReference("enformer", None)
+"""The model, where all that is asked of it is in the store."""
 
 
 class KilledError(Exception):
@@ -69,18 +71,19 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def switch(store: Store, readout: str | None, weights: Path | None = None) -> list[bool]:
     """What a fill does with the readout: attributions follow the predictions."""
-    return [set_readout(store, PREDICTIONS, readout, weights), set_readout(store, ATTRIBUTIONS, None, None)]
+    chosen = chosen_readout(store, STORED, readout, weights)
+    return [set_readout(store, PREDICTIONS, chosen), set_readout(store, ATTRIBUTIONS, chosen)]
 
 
 def fill_with(path: Path, model: ModelReference, readout: str | None, weights: Path | None = None) -> list[str]:
     """Every stage in this process, with a readout; gives the steps that had something to do."""
     store, computed = open_store(path, "r+"), []
     store.remove_leftovers()
+    chosen = chosen_readout(store, model, readout, weights)
     for step in [step for name in STAGES for step in steps(model, name)]:
         step.prepare(store)
         if step.runs_model:
-            asked = (readout, weights) if step.group == PREDICTIONS else (None, None)
-            set_readout(store, step.group, *asked)
+            set_readout(store, step.group, chosen)
         todo = step.pending(store, GENES).todo
         for block in todo:
             step.run(store, block)
@@ -192,8 +195,7 @@ def test_other_weights_of_an_elastic_net_are_another_readout(
 ) -> None:
     fill_with(path, model, "elastic_net", elastic_net(tmp_path / "other.csv", 1, 0, 0, 0))
     assert f"{PREDICTIONS}/expression" in differing(path, straight("elastic_net"))
-    # Weights alone are taken for the readout that the store has.
-    assert fill_with(path, model, None, net) == ["predictions of people", "effects of variants", "statistics"]
+    assert fill_with(path, model, "elastic_net", net) == ["predictions of people", "effects of variants", "statistics"]
     assert differing(path, straight("elastic_net")) == set()
 
 
@@ -227,13 +229,13 @@ def test_the_same_readout_changes_no_file(path: Path, model: ModelReference) -> 
 def test_statistics_and_what_is_derived_are_gone_before_they_are_derived_anew(path: Path) -> None:
     store = open_store(path, "r+")
     outputs = model_outputs(path)
-    assert set_readout(store, PREDICTIONS, "sum_log", None)
+    assert set_readout(store, PREDICTIONS, Readout("sum_log"))
     assert STATISTICS not in store
     assert store.chunks_written(f"{PREDICTIONS}/expression") == set()
     assert store.chunks_written(f"{ATTRIBUTIONS}/ism")
     assert model_outputs(path) == outputs
     # Attributions follow the predictions, whatever is asked.
-    assert set_readout(store, ATTRIBUTIONS, None, None)
+    assert set_readout(store, ATTRIBUTIONS, None)
     assert store.chunks_written(f"{ATTRIBUTIONS}/ism") == set()
     assert derived_from(store, "enformer")["readout"] == "sum_log"
 
@@ -241,13 +243,13 @@ def test_statistics_and_what_is_derived_are_gone_before_they_are_derived_anew(pa
 def test_tracks_are_read_out_as_the_group_says(path: Path, net: Path) -> None:
     store = open_store(path, "r+")
     tracks = np.array([[[1, 2, 1], [2, 4, 1], [1, 2, 2]], [[1, 1, 1], [1, 1, 1], [2, 2, 2]]], np.float32)
-    np.testing.assert_allclose(read_out_tracks(store, PREDICTIONS, tracks), [(4 + 8 + 4) / 3, 4])
+    np.testing.assert_allclose(stored_readout(store, PREDICTIONS).of(tracks), [(4 + 8 + 4) / 3, 4])
     switch(store, "log2_sum")
-    np.testing.assert_allclose(read_out_tracks(store, PREDICTIONS, tracks), [(2 + 3 + 2) / 3, 2])
+    np.testing.assert_allclose(stored_readout(store, PREDICTIONS).of(tracks), [(2 + 3 + 2) / 3, 2])
     switch(store, "elastic_net", net)
     expected = [0.5 * 2 - 2 * 3 + 0.25 * 2 + 3, 0.5 * 2 - 2 * 2 + 0.25 * 2 + 3]
     for group in (PREDICTIONS, ATTRIBUTIONS):
-        np.testing.assert_allclose(read_out_tracks(store, group, tracks), expected)
+        np.testing.assert_allclose(stored_readout(store, group).of(tracks), expected)
 
 
 # --- Interrupted -----------------------------------------------------------------------------------------------------
@@ -359,14 +361,25 @@ def test_a_change_that_is_killed_and_not_asked_for_again_leaves_one_readout(
     assert set(ended) == {0, 1}
 
 
+def test_weights_that_were_being_changed_are_not_taken_for_the_old_ones(path: Path, net: Path, tmp_path: Path) -> None:
+    store = open_store(path, "r+")
+    switch(store, "elastic_net", net)
+    # As if killed between the weights and the attribute that says whose they are.
+    store.write(f"{PREDICTIONS}/readout_weight", 0, 7.0)
+    with pytest.raises(ProvenanceError, match="were being changed when a fill was stopped"):
+        stored_readout(store, PREDICTIONS)
+    other = elastic_net(tmp_path / "other.csv", 7.0, -2.0, 0.25, 3.0)
+    assert switch(store, "elastic_net", other) == [True, True]
+    assert stored_readout(store, PREDICTIONS).weights is not None
+
+
 # --- Refused ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_elastic_net_needs_weights(path: Path) -> None:
     before = files(path)
-    for group in (PREDICTIONS, ATTRIBUTIONS):
-        with pytest.raises(UsageError, match=r"readout elastic_net needs weights: give them with --readout-weights"):
-            set_readout(open_store(path, "r+"), group, "elastic_net", None)
+    with pytest.raises(UsageError, match=r"readout elastic_net needs weights: give them with --readout-weights"):
+        chosen_readout(open_store(path, "r+"), STORED, "elastic_net", None)
     assert files(path) == before
 
 
@@ -377,11 +390,11 @@ def test_an_elastic_net_needs_all_tracks_in_their_order(path: Path, tmp_path: Pa
         (tmp_path / "absent.csv", "no such file"),
     ):
         with pytest.raises(InputError, match=words):
-            set_readout(open_store(path, "r+"), PREDICTIONS, "elastic_net", weights)
+            chosen_readout(open_store(path, "r+"), STORED, "elastic_net", weights)
     other_order = tmp_path / "order.csv"
     other_order.write_text("tracks,weights\nCAGE:liver,1\nCAGE:brain; adult;,1\nDNASE:brain,1\noffset,0\n")
     with pytest.raises(InputError, match=r"line 2: track 'CAGE:liver', but track 0 of the store is"):
-        set_readout(open_store(path, "r+"), PREDICTIONS, "elastic_net", other_order)
+        chosen_readout(open_store(path, "r+"), STORED, "elastic_net", other_order)
     assert files(path) == before
 
 
@@ -395,13 +408,11 @@ def test_an_elastic_net_of_some_tracks_is_refused(
         fill_with(path, some, "elastic_net", net)
 
 
-def test_readouts_that_do_not_exist_and_weights_of_others_are_refused(net: Path) -> None:
-    check_readout(None, None)
-    check_readout("sum_log", None)
-    check_readout("elastic_net", net)
-    check_readout("elastic_net", None)
+def test_readouts_that_do_not_exist_and_weights_of_others_are_refused(path: Path, net: Path) -> None:
+    store = open_store(path)
+    assert chosen_readout(store, STORED, None, None) is None
     with pytest.raises(UsageError, match=r"no readout 'mean': choose one of sum, sum_log, log2_sum, elastic_net"):
-        check_readout("mean", None)
+        chosen_readout(store, STORED, "mean", None)
     for readout in (None, "sum"):
         with pytest.raises(UsageError, match=r"--readout-weights are those of --readout elastic_net"):
-            check_readout(readout, net)
+            chosen_readout(store, STORED, readout, net)

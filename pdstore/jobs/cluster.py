@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pdstore.errors import JobError, UsageError
@@ -76,7 +78,7 @@ def local_client(workers: int, threads: int = 1) -> "Iterator[Client]":
     from distributed import Client, LocalCluster
 
     with ExitStack() as stack:
-        with _interrupts_ignored():
+        with _interrupts_deferred():
             cluster = stack.enter_context(
                 LocalCluster(
                     n_workers=workers,
@@ -213,16 +215,26 @@ def read_slurm_config(config: Path) -> tuple[int, dict[str, Any]]:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which reaches the whole group: this process alone answers it."""
+def _interrupts_deferred() -> Iterator[None]:
+    """Ctrl-C reaches the whole group of processes, but this one alone answers it, and when the others have started.
+
+    They inherit the mask of the thread that starts them, and so do those that take the place of one that died.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Where it is not running yet, whoever starts a process starts it first, and unblocks the signal after.
+    resource_tracker.ensure_running()
+    received: list[FrameType | None] = []
+    handler = signal.signal(signal.SIGINT, lambda _, frame: received.append(frame))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if received and callable(handler):
+        handler(signal.SIGINT, received[0])
 
 
 def usable_cores() -> int:

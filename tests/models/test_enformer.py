@@ -529,7 +529,8 @@ def test_a_name_on_the_hub_is_found_in_the_local_cache(shared_folder: Path, mode
     )
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
-    np.testing.assert_array_equal(np.array(found["outputs"], np.float32), model.predict(windows), strict=True)
+    # Another process may sum with another number of threads.
+    np.testing.assert_allclose(np.array(found["outputs"], np.float32), model.predict(windows), **CLOSE)
     assert found["digest"] == model.weights_digest == Enformer.digest(shared_folder)
     # The official weights, by their name alone, are known to be TensorFlow's.
     assert found["official"] is True
@@ -597,14 +598,10 @@ def test_positions_of_tensorflow_are_read_from_the_config_and_the_option_wins(tm
 
 
 def test_positions_of_tensorflow_are_refused_for_other_windows(folder: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"windows of 1,536 bins and heads of 192 features, but these weights have 16 and 24"
-    ):
+    with pytest.raises(UsageError, match=r"windows of 1,536 bins .* 192 features, but these weights have 16 and 24"):
         Enformer.describe(folder, replace(OPTIONS, use_tf_gamma=True))
     set_config(folder, use_tf_gamma=True)
-    with pytest.raises(
-        UsageError, match=r"windows of 1,536 bins and heads of 192 features, but these weights have 16 and 24"
-    ):
+    with pytest.raises(UsageError, match=r"windows of 1,536 bins .* 192 features, but these weights have 16 and 24"):
         Enformer.load(folder, OPTIONS)
 
 

@@ -199,15 +199,14 @@ def test_other_weights_of_an_elastic_net_are_another_readout(
     assert differing(path, straight("elastic_net")) == set()
 
 
-def test_no_weights_of_the_model_are_needed_to_read_out_anew(
+def test_the_network_is_not_read_to_read_out_anew(
     straight: Callable[[str], Path], path: Path, model: ModelReference, tmp_path: Path
 ) -> None:
     store = open_store(path, "r+")
+    # Its sizes alone are left, which say how long a window is.
     gone = ModelReference("enformer", tmp_path / "gone", options=model.options)
-    shutil.copytree(model.weights or "", tmp_path / "gone")
+    shutil.copytree(model.weights or "", tmp_path / "gone", ignore=shutil.ignore_patterns("*.safetensors"))
     derive = [step for name in STAGES for step in steps(gone, name) if not step.runs_model]
-    assert gone.window == model.window
-    shutil.rmtree(tmp_path / "gone")
     assert switch(store, "log2_sum") == [True, True]
     for step in derive:
         if step.name not in ("windows", "eqtl"):

@@ -21,7 +21,7 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict pdstore cli
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 benchmark: install benchmark-haplotypes
 	$(BIN)/python benchmarks/query_latency.py

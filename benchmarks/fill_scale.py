@@ -102,8 +102,10 @@ def make_store(path: Path, model: ModelReference) -> int:
     counts = np.clip(rng.normal(HAPLOTYPES_OF_A_GENE, 50, GENES), 1, 2 * PEOPLE).astype(int)
     store.write(f"{windows}/haplotype_count", ..., counts)
     sizes |= {"bins": 3, "model_tracks": 1}
-    # Blocks are as large as where the model runs on a GPU.
-    Predictions(replace(model, device="cuda")).prepare(store)
+    # Blocks are as large as where the model runs on a GPU, which this machine need not have.
+    predictions = Predictions(replace(model, device="cuda"))
+    predictions.prepare(store)
+    store.set_attributes(predictions.group, {"device": "cpu"})
     return _write_chunks(store, counts.tolist())
 
 

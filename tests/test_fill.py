@@ -1,56 +1,20 @@
-"""pdstore fill on a real dask cluster, killed and gone on."""
+"""pdstore fill on a real dask cluster: interrupted, with blocks that fail, and asked for what there is not."""
 
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import zarr
 
 from pdstore.models.registry import ModelReference
-from pdstore.schema import deviations
 from pdstore.store import open_store
 
 PROGRAM = [sys.executable, "-c", "from pdstore_cli.main import run; run()"]
 Program = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def assert_equal_stores(left: Path, right: Path) -> None:
-    expected, found = zarr.open_group(str(left), mode="r"), zarr.open_group(str(right), mode="r")
-    names = {name for name, node in expected.members(max_depth=None) if isinstance(node, zarr.Array)}
-    assert names == {name for name, node in found.members(max_depth=None) if isinstance(node, zarr.Array)}
-    for name in names:
-        np.testing.assert_array_equal(expected[name][...], found[name][...], err_msg=name)
-
-
-def test_a_fill_killed_by_sigkill_goes_on_to_equal_arrays(
-    unfilled: Path, filled: Path, cnn: ModelReference, pdstore: Program, tmp_path: Path
-) -> None:
-    path = Path(shutil.copytree(unfilled, tmp_path / "store.zarr"))
-    command = ["fill", "-s", str(path), "--model", "cnn", "--weights", str(cnn.weights), "--workers", "2"]
-    killed = 0
-    for seconds in (2.0, 3.0, 3.5, 4.0, 4.5, 5.0):
-        started = subprocess.Popen([*PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(seconds)
-        killed += started.poll() is None
-        os.kill(started.pid, signal.SIGKILL)
-        started.communicate()
-    assert killed >= 1
-    done = pdstore(*command)
-    assert done.returncode == 0, done.stderr
-    assert_equal_stores(filled, path)
-    assert deviations(open_store(path).root) == []
-    began = time.monotonic()
-    again = pdstore(*command)
-    assert time.monotonic() - began < 3
-    assert again.returncode == 0
-    assert "nothing to do" in again.stdout
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(unfilled: Path, cnn: ModelReference, tmp_path: Path) -> None:
@@ -61,7 +25,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(unfilled: Path, cnn: ModelRe
         [*PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     assert started.stderr is not None
-    # Workers load the model first, so that there is time between this line and the end of the stage.
+    # Workers start only now: an interrupt meanwhile is answered when they have.
     heard = next(line for line in started.stderr if "predictions: 24 blocks (" in line)
     os.killpg(started.pid, signal.SIGINT)
     said = heard + started.communicate(timeout=60)[1]

@@ -77,7 +77,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
     """Read what the program says until it says `text`."""
     assert process.stderr is not None
     # Whatever happens, the test ends: without the program no more lines come.
-    killer = threading.Timer(60, process.kill)
+    killer = threading.Timer(180, process.kill)
     killer.start()
     heard = []
     for line in process.stderr:
@@ -125,6 +125,7 @@ def test_sigkill_of_the_whole_fill(
         assert not [worker for worker in workers if worker.is_running()]
     assert lease_path(str(path)).exists(), "it had no time to give it back"
     assert_completed(path, straight, arguments, pdstore)
+    assert "nothing to do" in pdstore(*arguments).stdout
 
 
 def test_sigkill_of_a_worker(path: Path, straight: Path, arguments: list[str], pdstore: Program) -> None:

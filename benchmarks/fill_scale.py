@@ -81,8 +81,10 @@ def make_store(path: Path, model: ModelReference) -> int:
     )
     sizes |= {"genes": GENES, "samples": PEOPLE, "haplotypes": 2 * PEOPLE, "ploidy": 2, "variants": VARIANTS}
     sizes |= {"contigs": 1, "positions": model.window.length, "nucleotides": 4, "window_variants": WINDOW_VARIANTS}
-    for group in ("genes", "variants", "expression"):
+    sizes["bases"] = 0
+    for group in ("genes", "variants", "expression", "reference"):
         store.create_group(group, sizes, {})
+    positions = np.sort(rng.integers(1, 2 * 10**8, VARIANTS))
     names = np.array([f"GENE{gene}" for gene in range(GENES)], dtype=object)
     for array, values in {
         "genes/gene_id": names,
@@ -92,8 +94,20 @@ def make_store(path: Path, model: ModelReference) -> int:
         "genes/gene_tss": np.sort(rng.integers(10**5, 2 * 10**8, GENES)),
         "variants/contig_id": np.array(["1"], dtype=object),
         "variants/contig": np.zeros(VARIANTS),
-        "variants/position": np.sort(rng.integers(1, 2 * 10**8, VARIANTS)),
+        "variants/position": positions,
+        "variants/record_position": positions,
+        "variants/record_length": np.ones(VARIANTS),
+        "variants/length_change": np.zeros(VARIANTS),
+        "variants/kind": np.zeros(VARIANTS),
+        "variants/carriers": np.full(VARIANTS, PEOPLE // 10),
+        "variants/ref": np.full(VARIANTS, "A", dtype=object),
+        "variants/alt": np.full(VARIANTS, "C", dtype=object),
+        "variants/allele_index": np.ones(VARIANTS),
         "variants/genotype_record": np.arange(VARIANTS),
+        # A contig without a base: every window is N.
+        "reference/contig_id": np.array(["1"], dtype=object),
+        "reference/contig_offset": np.zeros(1),
+        "reference/contig_length": np.zeros(1),
     }.items():
         store.write(array, ..., values)
     mark_complete(store, {})

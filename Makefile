@@ -9,7 +9,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fill,plot,cluster,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fill,plot,cluster,export,test]'
 	touch $@
 
 demo: install

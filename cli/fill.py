@@ -34,9 +34,9 @@ def command(
         typer.Option("--variants", help="Apply SNVs only, or every allele that is spelt out."),
     ] = "snv",
     label: Annotated[
-        str,
+        str | None,
         typer.Option("--as", metavar="NAME", help="Name of this set of predictions.", show_default="the model's"),
-    ] = "",
+    ] = None,
     tracks: Annotated[
         str | None,
         typer.Option(
@@ -133,7 +133,9 @@ def command(
     )
     # A name of the hub is no file.
     found = weights.absolute() if weights is not None and weights.exists() else weights
-    reference = ModelReference(model, found, device, variants, options, label)
+    if label is not None and not label.strip():
+        raise UsageError("--as names no set of predictions")
+    reference = ModelReference(model, found, device, variants, options, label or "")
     wanted = [name for name in (genes or "").split(",") if name.strip()]
     cluster = Cluster(workers, scheduler, slurm)
     if readout is not None and dry_run:
@@ -143,7 +145,11 @@ def command(
     if dry_run:
         from .plan_table import print_plan
 
-        print_plan(store, reference, stages or (), wanted, cluster, format)
+        try:
+            print_plan(store, reference, stages or (), wanted, cluster, format)
+        except KeyboardInterrupt:
+            note("interrupted; a dry run writes nothing")
+            raise typer.Exit(130) from None
         return
     failed: FillError | None = None
     with FillProgress() as progress:
@@ -158,12 +164,13 @@ def command(
     if len(report.failures) > _FAILURES_SHOWN:
         note(f"failed: {len(report.failures) - _FAILURES_SHOWN:,} more blocks")
     if report.genes_outside_contig:
-        note(f"{report.genes_outside_contig} genes have windows that leave their contig; the bases beyond it are N")
+        note(f"genes whose windows leave their contig: {report.genes_outside_contig:,}; the bases beyond it are N")
     if report.genes_without_r:
-        note(f"{report.genes_without_r} genes have no correlation: not measured, no variance, or under 3 people")
+        reason = "not measured, no variance, or under 3 people"
+        note(f"genes without a correlation: {report.genes_without_r:,} ({reason})")
     if report.genes_without_selection:
         reason = "ISM does not add up to the prediction, no allele varies, or under 3 people"
-        note(f"{report.genes_without_selection} genes have no defined drivers: {reason}")
+        note(f"genes whose drivers are undefined: {report.genes_without_selection:,} ({reason})")
     if failed is not None:
         raise failed
     if not any(report.computed.values()):

@@ -8,6 +8,8 @@ from rich.text import Text
 
 from .output import number, plain
 
+NOT_FILLED = "not filled: run pdstore fill statistics"
+
 _COLOURS = {
     "correlated": "green",
     "anticorrelated": "red",
@@ -17,8 +19,8 @@ _COLOURS = {
 }
 
 
-def print_gene(answer: dict[str, Any]) -> None:
-    """Print one answer of `pdstore.query.query_gene`, whole or in part."""
+def print_gene(answer: dict[str, Any], missing: str = NOT_FILLED) -> None:
+    """Print one answer of `pdstore.query.query_gene`, whole or in part; `missing` is why something is not there."""
     # So wide that no number is cut: a narrow terminal wraps the line.
     console = Console(highlight=False, soft_wrap=True, width=1_000, markup=False, emoji=False)
     gene = answer["gene"]
@@ -29,19 +31,27 @@ def print_gene(answer: dict[str, Any]) -> None:
         )
     )
     if "correlation" in answer:
-        _print_correlation(console, answer["correlation"], answer["n_samples"])
+        _print_correlation(console, answer["correlation"], answer["n_samples"], missing)
+    if "expression" in answer:
+        _print_expression(console, answer["expression"])
     if "drivers" in answer:
-        _print_drivers(console, answer["drivers"], answer["n_samples"])
+        _print_drivers(console, answer["drivers"], answer["n_samples"], missing)
     if "support" in answer:
         _print_support(console, answer["support"])
+    if answer.get("lead_eqtl"):
+        lead = answer["lead_eqtl"]
+        console.print(
+            f"  lead eQTL     R = {number(lead['pearson_r'])} (p = {number(lead['p_value'])}), "
+            f"{number(lead['distance'], 0)} bp from the TSS"
+        )
     console.print()
 
 
-def _print_correlation(console: Console, correlation: dict[str, Any], n_samples: int | None) -> None:
-    if n_samples is None:
-        console.print("  correlation   not filled: run pdstore fill statistics")
-        return
+def _print_correlation(console: Console, correlation: dict[str, Any], n_samples: int | None, missing: str) -> None:
     if correlation["pearson_r"] is None:
+        if n_samples is None:
+            console.print(f"  correlation   {missing}")
+            return
         reason = (
             "expression was not measured"
             if n_samples == 0
@@ -51,24 +61,42 @@ def _print_correlation(console: Console, correlation: dict[str, Any], n_samples:
         )
         console.print(f"  correlation   none over {n_samples} people: {reason}")
         return
+    interval = f" [{number(correlation['ci_low'])}, {number(correlation['ci_high'])}]"
+    if correlation["ci_low"] is None:
+        interval = ""
+    people = "" if n_samples is None else f" over {n_samples} people"
     status = correlation["status"] or "significance unknown"
     console.print(
         Text.assemble(
-            f"  correlation   R = {number(correlation['pearson_r'])}",
-            f" [{number(correlation['ci_low'])}, {number(correlation['ci_high'])}] over {n_samples} people  ",
+            f"  correlation   R = {number(correlation['pearson_r'])}{interval}{people}  ",
             (status, _COLOURS.get(status, "")),
         )
     )
-    console.print(
-        f"  significance  published null FDR {number(correlation['fdr'])} (t = {number(correlation['null_t'], 2)}, "
-        f"p = {number(correlation['null_p'])}), empirical FDR {number(correlation['empirical_fdr'])} "
-        f"(p = {number(correlation['empirical_p'])})"
-    )
+    tests = []
+    if correlation["null_p"] is not None:
+        test = f"t = {number(correlation['null_t'], 2)}, p = {number(correlation['null_p'])}"
+        tests.append(f"published null FDR {number(correlation['fdr'])} ({test})")
+    if correlation["empirical_p"] is not None:
+        test = f"p = {number(correlation['empirical_p'])}"
+        tests.append(f"empirical FDR {number(correlation['empirical_fdr'])} ({test})")
+    console.print(f"  significance  {', '.join(tests) or 'no null'}")
 
 
-def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None, n_samples: int | None) -> None:
+def _print_expression(console: Console, expression: dict[str, Any]) -> None:
+    """Levels of what was measured and predicted, as far as they are known."""
+    parts = []
+    for what in ("observed", "prediction"):
+        if expression[f"{what}_mean"] is not None:
+            parts.append(f"{what} {number(expression[f'{what}_mean'])} (sd {number(expression[f'{what}_sd'])})")
+    if expression["reference_prediction"] is not None:
+        parts.append(f"for the reference {number(expression['reference_prediction'])}")
+    if parts:
+        console.print(f"  expression    {', '.join(parts)}")
+
+
+def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None, n_samples: int | None, missing: str) -> None:
     if drivers is None and n_samples is None:
-        console.print("  drivers       not filled: run pdstore fill statistics")
+        console.print(f"  drivers       {missing}")
         return
     if drivers is None:
         console.print(

@@ -9,7 +9,7 @@ import typer
 
 from pdstore.errors import PdstoreError
 
-from . import clear, demo, fill, init, query, schema, status, validate
+from . import clear, compare, demo, export, fill, genes, import_, init, query, schema, status, validate
 from .output import note, plain
 
 app = typer.Typer(
@@ -35,8 +35,9 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for module in (demo, init, fill, clear, status, query, validate, schema):
-    app.command(name=module.__name__.rsplit(".", 1)[-1])(_interruptible(module.command))
+for module in (demo, init, import_, fill, clear, status, query, genes, compare, export, validate, schema):
+    # A module cannot be called import.
+    app.command(name=module.__name__.rsplit(".", 1)[-1].rstrip("_"))(_interruptible(module.command))
 
 _debug = False
 
@@ -82,7 +83,7 @@ def _told(error: Exception) -> tuple[str, int]:
     if isinstance(error, PdstoreError):
         return str(error), error.exit_status
     if isinstance(error, ModuleNotFoundError):
-        extra = "cluster" if error.name == "dask_jobqueue" else "fill"
+        extra = {"dask_jobqueue": "cluster", "pyarrow": "export"}.get(error.name or "", "fill")
         return f"this needs the package {error.name}, which an extra brings: pip install 'pdstore[{extra}]'", 2
     if isinstance(error, PermissionError):
         return f"no permission: {error.filename}", 2

@@ -11,7 +11,7 @@ from pdstore.jobs.cluster import Cluster
 from pdstore.models.registry import ModelReference
 from pdstore.plan import StagePlan
 
-from .output import Format, note, size
+from .output import Format, size
 from .progress import FillProgress, duration
 
 _FIELDS = ("stage", "unit", "blocks", "done", "units", "model_windows", "bytes", "model_seconds")
@@ -21,7 +21,6 @@ def print_plan(
     store: str, model: ModelReference, stages: Sequence[str], genes: Sequence[str], cluster: Cluster, format: Format
 ) -> None:
     """Probe, and print what a fill would do."""
-    note("probing how fast the model is here")
     with FillProgress() as progress:
         cost = dry_run(store, model, progress, stages, genes, cluster)
     if format is Format.json:

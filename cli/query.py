@@ -46,10 +46,11 @@ def command(
     elif format is Format.csv:
         _print_csv(answers)
     else:
-        from .gene_table import print_gene
+        from .gene_table import NOT_FILLED, print_gene
 
+        missing = "not in the published tables" if opened.is_summary else NOT_FILLED
         for answer in answers:
-            print_gene(answer)
+            print_gene(answer, missing)
 
 
 def _print_csv(answers: list[dict[str, Any]]) -> None:

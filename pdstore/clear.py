@@ -108,6 +108,7 @@ def clear(url: str, clearing: Clearing) -> None:
     """
     with held_lease(url, "clear") as lease:
         store = open_store(url, "r+", lease)
+        store.require_people()
         store.remove_leftovers()
         if plan_clearing(store, clearing.label, clearing.stages, clearing.gene_names) != clearing:
             raise JobError(f"store {url} was filled meanwhile: clear again to see what there is to drop now")

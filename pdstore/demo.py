@@ -88,7 +88,7 @@ def make_demo(directory: Path, observer: Observer, progress: Callable[[str], Non
         Something is in the way, or there is no folder to make it in.
     """
     if directory.is_file() or (directory.exists() and any(directory.iterdir())):
-        raise StoreError(f"{directory} is in the way; name another folder, or remove it first")
+        raise StoreError(f"{directory} is there already, and not empty; name another folder, or remove it first")
     if not directory.absolute().parent.is_dir():
         raise StoreError(f"demo {directory}: no folder {directory.parent} to put it in")
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}.demo-", dir=directory.absolute().parent) as scratch:

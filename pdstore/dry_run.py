@@ -87,12 +87,14 @@ def dry_run(
     selected = selected_stages(stages)
     url = str(Path(url).absolute())
     store = open_store(url)
+    store.require_people()
     rows = selected_genes(store, genes)
     check_usable(store, model, selected, cluster)
     sizes = window_sizes(store, model.window, rows)
     plans = plan_stages(store, model, selected, rows, sizes)
     rates: list[float] = []
     if any(plan.model_windows for plan in plans):
+        observer.waiting("a short probe of the model")
         with worker_clients(cluster, model, observer) as client_of:
             client, cores = client_of(Predictions(model))
             rates = list(on_every_worker(client, partial(_probe, url, model, cores, rows[0])))

@@ -167,6 +167,7 @@ def fill(
     if readout is not None and "predictions" not in selected:
         raise UsageError("--readout is how predictions are read out: fill predictions with it, or name no stage")
     store = open_store(url)
+    store.require_people()
     rows = selected_genes(store, genes)
     check_usable(store, model, selected, cluster or Cluster())
     chosen = chosen_readout(store, model, readout, readout_weights)
@@ -211,6 +212,7 @@ def steps(model: ModelReference, stage: str) -> list[Stage]:
 
 def check_usable(store: Store, model: ModelReference, selected: Sequence[str], cluster: Cluster) -> None:
     """Hold device, weights and options of a model against this machine and the store, before hours go into windows."""
+    cluster.check()
     if cluster.is_local:
         check_device(model.device)
     given = model.weights is not None or model.options.given()

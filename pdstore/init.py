@@ -1,7 +1,5 @@
 """Sources → a new store."""
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -12,7 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pdstore.errors import InputError, StoreError
+from pdstore.errors import InputError
 from pdstore.models.registry import windows_without_weights
 from pdstore.sources.contigs import match_contigs
 from pdstore.sources.expression import Expression, read_expression, read_sample_map
@@ -22,9 +20,10 @@ from pdstore.sources.genome_build import agreed_build, builds_of_lengths
 from pdstore.sources.text import file_sha256
 from pdstore.sources.variants import APPLIED_KINDS, KINDS, SNV
 from pdstore.sources.vcf import convert_to_vcf_zarr, read_vcf_headers
+from pdstore.stages.genes import write_genes
 from pdstore.stages.genotypes import CopiedGenotypes, Unphased, copy_genotypes, variants_a_chunk, write_variants
 from pdstore.stages.windows import windows_outside_contig
-from pdstore.store import Store, create_store, mark_complete
+from pdstore.store import Store, create_store, mark_complete, new_store
 
 
 @dataclass(frozen=True)
@@ -104,19 +103,10 @@ def init_store(target: Path, sources: Sources, progress: Callable[[str], None] =
     StoreError
         Something is at `target` already.
     """
-    if os.path.lexists(target):
-        raise StoreError(f"{target} exists already; name another store with --store, or remove it first")
-    parent = target.absolute().parent
-    if not parent.is_dir():
-        raise StoreError(f"store {target}: no folder {target.parent} to put it in")
-    prefix = f".{target.name}.init-"
-    leftovers = sorted(path.name for path in parent.glob(f"{prefix}*"))
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as scratch:
-        building = Path(scratch) / "store"
-        counts = _build(building, sources, Path(scratch), progress)
+    with new_store(target, "init") as (building, scratch, leftovers):
+        counts = _build(building, sources, scratch, progress)
         if leftovers:
-            counts.notes.append(f"left by another init, which was killed or still runs: {_some(leftovers)} in {parent}")
-        os.rename(building, target)
+            counts.notes.append(f"left by another init, which was killed or still runs: {_some(leftovers)}")
     return counts
 
 
@@ -136,7 +126,7 @@ def _build(building: Path, sources: Sources, scratch: Path, progress: Callable[[
     progress("writing variants, genes, expression and reference")
     write_variants(store, copied, list(contig_names.values()))
     _count_alleles(copied, counts)
-    _write_genes(store, genes)
+    write_genes(store, genes)
     _write_expression(store, expression)
     digests = _write_reference(store, fasta, sorted({gene.contig for gene in genes}, key=list(fasta.lengths).index))
     for model, window in windows_without_weights().items():
@@ -266,18 +256,6 @@ def _count_alleles(copied: CopiedGenotypes, counts: Counts) -> None:
             counts.leave_out(f"{KINDS[kind]} alleles, kept but never applied to haplotypes", number)
     counts.leave_out("unphased heterozygous calls, read as reference", copied.unphased_calls)
     counts.leave_out("missing allele calls, read as reference", copied.missing_calls)
-
-
-def _write_genes(store: Store, genes: Sequence[Gene]) -> None:
-    store.create_group("genes", {"genes": len(genes)}, {})
-    for name, values in {
-        "gene_id": [gene.gene_id for gene in genes],
-        "gene_name": [gene.name for gene in genes],
-        "gene_contig": [gene.contig for gene in genes],
-        "gene_strand": [gene.strand for gene in genes],
-    }.items():
-        store.write(f"genes/{name}", ..., np.array(values, dtype=object))
-    store.write("genes/gene_tss", ..., np.array([gene.tss for gene in genes], dtype=np.int64))
 
 
 def _write_expression(store: Store, observed: NDArray[np.float32]) -> None:

@@ -21,6 +21,7 @@ from pdstore.sources.genes import without_version
 from pdstore.store import Store, read_together
 
 FdrKind = Literal["published", "empirical"]
+CorrelationStatus = Literal["correlated", "anticorrelated", "not significant"]
 
 _SUPPORT_WORDS = {SUPPORTED: "supported", UNSUPPORTED: "unsupported", UNDETERMINED: "undetermined"}
 _GENE_FIELDS = {
@@ -43,7 +44,9 @@ _CORRELATION_FIELDS = {
     "ci_low": "r_ci_low",
     "ci_high": "r_ci_high",
 }
-_FDR_FIELD: dict[FdrKind, str] = {"published": "fdr", "empirical": "empirical_fdr"}
+_EXPRESSION_FIELDS = ("observed_mean", "observed_sd", "prediction_mean", "prediction_sd", "reference_prediction")
+FDR_FIELD: dict[FdrKind, str] = {"published": "fdr", "empirical": "empirical_fdr"}
+"""Kind of a false discovery rate → the array of statistics/ that holds it."""
 
 
 def find_gene(store: Store, name: str) -> int:
@@ -98,8 +101,9 @@ def query_gene(
     Returns
     -------
     dict
-        ``gene``, ``model``, ``n_samples``, ``correlation``, ``drivers`` and ``support``; values that the store lacks
-        are None.
+        ``gene``, ``model``, ``n_samples``, ``correlation``, ``expression`` (observed and predicted mean and sd over
+        people, and the prediction for the reference), ``drivers``, ``support`` and ``lead_eqtl`` (of a published
+        table); values that the store lacks are None.
 
     Raises
     ------
@@ -108,28 +112,38 @@ def query_gene(
     MissingDataError
         The store holds no predictions, or none of that model.
     """
-    if fdr_kind not in _FDR_FIELD:
-        raise UsageError(f"there is no FDR of kind {fdr_kind!r}: it is {' or '.join(_FDR_FIELD)}")
-    if not 0 < alpha <= 1:
-        raise UsageError(f"alpha is {alpha}, but a false discovery rate lies above 0 and is at most 1")
+    check_significance(alpha, fdr_kind)
     row = find_gene(store, gene)
-    model = _chosen_model(store, model)
-    window = _window_of(store, model)
+    model = chosen_model(store, model)
+    window = window_of(store, model)
     mark = f"statistics/{model}/n_samples"
     n_samples = _number(read_together(store, {mark: row}, may_be_unfilled=True)[mark], missing=-1)
-    of_gene = {f"genes/{array}": row for array in _GENE_FIELDS.values()} | {f"windows/{window}/variant_start": row}
+    of_gene = {f"genes/{array}": row for array in _GENE_FIELDS.values()}
+    if window is not None:
+        of_gene[f"windows/{window}/variant_start"] = row
     # Once the statistics are filled, everything of the gene is: what is not there then was lost.
-    computed = read_together(store, _computed(row, model, window), may_be_unfilled=n_samples is None)
+    may_be_unfilled = n_samples is None or store.is_summary
+    computed = read_together(store, _computed(row, model, window), may_be_unfilled)
     values = read_together(store, of_gene) | computed
     drivers = _drivers(store, values, model, window)
     return {
         "gene": {field: _plain(_present(values, f"genes/{array}")) for field, array in _GENE_FIELDS.items()},
         "model": model,
         "n_samples": n_samples,
-        "correlation": _correlation(values, model, alpha, _FDR_FIELD[fdr_kind]),
+        "correlation": _correlation(values, model, alpha, FDR_FIELD[fdr_kind]),
+        "expression": {field: _number(values[f"statistics/{model}/{field}"]) for field in _EXPRESSION_FIELDS},
         "drivers": drivers,
         "support": _support(drivers),
+        "lead_eqtl": _lead_eqtl(store, row) if store.is_summary else None,
     }
+
+
+def check_significance(alpha: float, fdr_kind: str) -> None:
+    """Raise `UsageError` where that cannot decide what is significant."""
+    if fdr_kind not in FDR_FIELD:
+        raise UsageError(f"there is no FDR of kind {fdr_kind!r}: it is {' or '.join(FDR_FIELD)}")
+    if not 0 < alpha <= 1:
+        raise UsageError(f"alpha is {alpha}, but a false discovery rate lies above 0 and is at most 1")
 
 
 def _find_gene(name: str, ids: list[str], symbols: list[str]) -> int:
@@ -150,7 +164,8 @@ def _find_gene(name: str, ids: list[str], symbols: list[str]) -> int:
     raise UnknownGeneError(f"no gene {name!r} in the store; {hint}")
 
 
-def _chosen_model(store: Store, model: str | None) -> str:
+def chosen_model(store: Store, model: str | None) -> str:
+    """A filled model: the one that is asked for, or the first filled; raises `MissingDataError` where it is not."""
     models = filled_models(store)
     if not models:
         raise MissingDataError(f"store {store.url} holds no predictions yet: run pdstore fill")
@@ -163,17 +178,27 @@ def _chosen_model(store: Store, model: str | None) -> str:
     return model
 
 
-def _window_of(store: Store, model: str) -> str:
+def window_of(store: Store, model: str) -> str | None:
+    """Name of a model's window; None in a summary that knows none.
+
+    Raises
+    ------
+    StoreError
+        The store has not the window that it names.
+    """
     window = store.group(f"predictions/{model}").attrs.get("window")
-    if not isinstance(window, str) or window not in store.members("windows"):
-        raise StoreError(f"store {store.url}: predictions/{model} names a window that the store does not hold")
-    return window
+    if isinstance(window, str) and window in store.members("windows"):
+        return window
+    if window is None and store.is_summary:
+        return None
+    raise StoreError(f"store {store.url}: predictions/{model} names a window that the store does not hold")
 
 
-def _computed(row: int, model: str, window: str) -> dict[str, Any]:
+def _computed(row: int, model: str, window: str | None) -> dict[str, Any]:
     """Every array that stages fill and a gene's answer needs, and what of it."""
     statistics = [
         *_CORRELATION_FIELDS.values(),
+        *_EXPRESSION_FIELDS,
         "driver_count",
         "driver_rank",
         "pearson_r_with_prediction",
@@ -181,8 +206,15 @@ def _computed(row: int, model: str, window: str) -> dict[str, Any]:
     return (
         {f"statistics/{model}/{array}": row for array in statistics}
         | {f"attributions/{model}/ism": row, f"attributions/{model}/gradient_x_input": row}
-        | {f"eqtl/{window}/slope": row, f"eqtl/{window}/p_value": row}
+        | ({f"eqtl/{window}/slope": row, f"eqtl/{window}/p_value": row} if window is not None else {})
     )
+
+
+def _lead_eqtl(store: Store, row: int) -> dict[str, Any] | None:
+    fields = ("distance", "minor_allele_frequency", "pearson_r", "p_value")
+    values = read_together(store, {f"lead_eqtl/{field}": row for field in fields})
+    numbers = {field: _number(values[f"lead_eqtl/{field}"]) for field in fields}
+    return None if numbers["pearson_r"] is None else numbers
 
 
 def _correlation(values: Mapping[str, Any], model: str, alpha: float, fdr_field: str) -> dict[str, Any]:
@@ -196,9 +228,9 @@ def _correlation(values: Mapping[str, Any], model: str, alpha: float, fdr_field:
     return fields | {"status": status}
 
 
-def _drivers(store: Store, values: Mapping[str, Any], model: str, window: str) -> list[dict[str, Any]] | None:
+def _drivers(store: Store, values: Mapping[str, Any], model: str, window: str | None) -> list[dict[str, Any]] | None:
     """The drivers, the main one first; None where they are not filled, or where forward selection is undefined."""
-    if _number(values[f"statistics/{model}/driver_count"], missing=-1) is None:
+    if window is None or _number(values[f"statistics/{model}/driver_count"], missing=-1) is None:
         return None
     rank = _present(values, f"statistics/{model}/driver_rank")
     columns = sorted(np.flatnonzero(rank > 0).tolist(), key=lambda column: rank[column])
@@ -208,6 +240,7 @@ def _drivers(store: Store, values: Mapping[str, Any], model: str, window: str) -
     low, high = int(rows.min()), int(rows.max()) + 1
     fields = ("position", "ref", "alt", "allele_frequency")
     variants = read_together(store, {f"variants/{field}": slice(low, high) for field in fields})
+    position = _present(variants, "variants/position")
     contig, tss = str(_present(values, "genes/gene_contig")), int(_present(values, "genes/gene_tss"))
     per_variant = {
         "ism": f"attributions/{model}/ism",
@@ -218,14 +251,15 @@ def _drivers(store: Store, values: Mapping[str, Any], model: str, window: str) -
     }
     drivers = []
     for column, row in zip(columns, rows - low, strict=True):
-        position, ref, alt, frequency = (_present(variants, f"variants/{field}")[row] for field in fields)
+        alleles = [variants[f"variants/{allele}"] for allele in ("ref", "alt")]
+        named = [str(letters[row]) for letters in alleles if letters is not None and letters[row]]
         numbers = {field: _element(values[path], column) for field, path in per_variant.items()}
         drivers.append(
             {
-                "variant": f"{contig}:{position}:{ref}:{alt}",
-                "position": int(position),
-                "distance_to_tss": int(position) - tss,
-                "allele_frequency": _number(frequency),
+                "variant": ":".join([contig, str(position[row]), *named]),
+                "position": int(position[row]),
+                "distance_to_tss": int(position[row]) - tss,
+                "allele_frequency": _element(variants["variants/allele_frequency"], row),
                 **numbers,
                 "main": bool(rank[column] == 1),
                 "support": _SUPPORT_WORDS[int(support(_or_nan(numbers["ism"]), _or_nan(numbers["eqtl_slope"])))],

@@ -21,11 +21,17 @@ from pdstore.errors import SchemaError
 # PackBits comes from numcodecs; the house allows its codecs on purpose.
 warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3", category=ZarrUserWarning)
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the layout that this pdstore writes and reads."""
 
 ROOT = ""
 """Path of the store's root group."""
+
+SUMMARY = "summary"
+"""Level of a store that holds nobody's data: of its groups and arrays it has those that its source has."""
+
+_OF_PEOPLE = ("samples", "haplotypes", "ploidy")
+"""Dimensions of what people have."""
 
 _Chunk = int | str | None
 
@@ -94,6 +100,8 @@ class GroupSchema:
         Of a group that is filled gene by gene, the array whose first chunk of a gene says that the gene is filled.
     gathered_array : str or None
         The array over genes that is written after it, by the gather step: -1 where that is still to come.
+    optional : bool
+        Whether a store may lack it.
     """
 
     path: str
@@ -102,6 +110,7 @@ class GroupSchema:
     arrays: Mapping[str, ArraySchema]
     filled_array: str | None = None
     gathered_array: str | None = None
+    optional: bool = False
 
     def matches(self, path: str) -> bool:
         """Whether `path` is this group, or one of this family."""
@@ -178,7 +187,9 @@ def deviations(root: zarr.Group) -> list[str]:
 
     Checked are: groups that no schema knows, arrays that are missing or unknown, dimension names, data types, chunks,
     shards, codecs, fill values, missing attributes, and dimensions of different sizes that the schema calls the same.
+    A summary may lack whatever its source lacks, but must not hold anything of people.
     """
+    summary = root.attrs.get("level") == SUMMARY
     found: list[str] = []
     sizes: dict[tuple[str, str], tuple[int, str]] = {}
     groups = dict(root.members(max_depth=None))
@@ -191,9 +202,11 @@ def deviations(root: zarr.Group) -> list[str]:
             elif arrays := sorted(name for name, _ in group.arrays()):
                 found.append(f"{path}: a parent group holds arrays: {', '.join(arrays)}")
             continue
-        found += _group_deviations(path, group, schema)
+        found += _group_deviations(path, group, schema, summary)
         found += _size_deviations(path, group, schema, sizes)
-    required = {schema.path for schema in group_schemas() if "{" not in schema.path}
+    required = {schema.path for schema in group_schemas() if not ("{" in schema.path or schema.optional)}
+    if summary:
+        required = {ROOT, "genes"}
     found += [f"{path}: missing group" for path in sorted(required - set(paths))]
     return found
 
@@ -233,6 +246,7 @@ def _group_schema(document: Mapping[str, Any]) -> GroupSchema:
         arrays,
         document.get("filled_array"),
         document.get("gathered_array"),
+        document.get("optional", False),
     )
 
 
@@ -247,18 +261,20 @@ def _compressor(name: str) -> ZstdCodec | Crc32cCodec:
     return Crc32cCodec() if name == "crc32c" else ZstdCodec(level=int(name.removeprefix("zstd-")))
 
 
-def _group_deviations(path: str, group: zarr.Group, schema: GroupSchema) -> Iterator[str]:
+def _group_deviations(path: str, group: zarr.Group, schema: GroupSchema, summary: bool) -> Iterator[str]:
     where = path or "store"
     arrays: dict[str, zarr.Array[Any]] = dict(group.arrays())
     for name in schema.attributes:
-        if name not in group.attrs:
+        if name not in group.attrs and not (summary and path != ROOT):
             yield f"{where}: missing attribute {name!r}"
     for name in sorted(set(arrays) - set(schema.arrays)):
         yield f"{where}/{name}: unknown array"
     for name, expected in schema.arrays.items():
         if name in arrays:
             yield from _array_deviations(f"{where}/{name}", arrays[name], expected, group.attrs.asdict())
-        elif not expected.optional:
+            if summary and set(expected.dims) & set(_OF_PEOPLE):
+                yield f"{where}/{name}: is of people, but the store is a summary"
+        elif not (expected.optional or (summary and path != "genes")):
             yield f"{where}/{name}: missing array"
 
 

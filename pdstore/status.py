@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from pdstore.errors import DamagedDataError, LeaseError, MissingDataError
 from pdstore.lease import read_lease
 from pdstore.query import find_gene
@@ -33,23 +35,29 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
     Returns
     -------
     dict
-        ``store``, ``genome_build``, ``people``, ``genes``, ``variants``, ``bytes``; ``writer``: who fills or clears it
-        now, else null; ``sources``: what `init` took, left out and noted; ``groups``: one object a group that `fill`
-        makes, with ``group``, ``filled`` and ``genes`` (numbers of genes), ``bytes`` on disk, ``state`` (``"filled"``,
-        ``"partly filled"``, ``"empty"``, ``"stale"`` or ``"damaged"``), ``reason`` (why it is stale or damaged, else
-        null) and ``counts`` (null where it counts nothing). With genes also ``by_gene``: one object a gene, with
+        ``store``, ``genome_build``, ``level`` (``"full"`` or ``"summary"``), ``people``, ``genes``, ``variants``,
+        ``bytes``; ``writer``: who fills or clears it now, else null; ``sources``: what `init` took, left out and noted;
+        ``groups``: one object a group that `fill` makes, with ``group``, ``filled`` and ``genes`` (numbers of genes),
+        ``bytes`` on disk, ``state`` (``"filled"``, ``"partly filled"``, ``"empty"``, ``"stale"`` or ``"damaged"``),
+        ``reason`` (why it is stale or damaged, else null) and ``counts`` (null where it counts nothing). With genes
+        also ``by_gene``: one object a gene, with
         ``gene``, ``id`` and ``groups``, which has for each group ``state`` (as above, or ``"missing"``), and ``blocks``
         and ``blocks_done`` of groups that a model fills (else null).
     """
     attributes = store.attributes
     number = store.array("genes/gene_tss").shape[0]
-    groups = [_group_status(store, f"{parent}/{name}", number) for parent in FILLED for name in store.members(parent)]
+    paths = [f"{parent}/{name}" for parent in FILLED for name in store.members(parent)]
+    if store.is_summary:
+        # Such a group only says which models there are.
+        paths = [path for path in paths if any(store.group(path).arrays())]
+    groups = [_group_status(store, path, number) for path in paths]
     status = {
         "store": store.url,
         "genome_build": attributes.get("genome_build"),
-        "people": store.array("expression/observed").shape[1],
+        "level": attributes.get("level"),
+        "people": _size(store, "expression/observed", 1),
         "genes": number,
-        "variants": store.array("variants/position").shape[0],
+        "variants": _size(store, "variants/position", 0),
         "bytes": store.size_on_disk(""),
         "writer": _writer(store),
         "sources": attributes.get("counts"),
@@ -64,6 +72,11 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
             for index, row in enumerate(rows)
         ]
     return status
+
+
+def _size(store: Store, path: str, axis: int) -> int:
+    """Size of an array along an axis; a summary need not have it."""
+    return 0 if store.is_summary and path not in store else int(store.array(path).shape[axis])
 
 
 def _writer(store: Store) -> str | None:
@@ -130,6 +143,8 @@ def _group_status(store: Store, path: str, genes: int) -> dict[str, Any]:
 
 def _filled_genes(store: Store, path: str) -> set[int]:
     """Genes whose blocks are done and gathered."""
+    if store.is_summary:
+        return _genes_with_values(store, path)
     schema = schema_of(path)
     array = f"{path}/{schema.filled_array}"
     if array not in store:
@@ -140,6 +155,22 @@ def _filled_genes(store: Store, path: str) -> set[int]:
         gathered = store.read_if_filled(f"{path}/{schema.gathered_array}")
         filled = {gene for gene in filled if gathered[gene] >= 0}
     return filled
+
+
+def _genes_with_values(store: Store, path: str) -> set[int]:
+    """Genes of which a group of a summary has a value."""
+    found: set[int] = set()
+    for name, array in store.group(path).arrays():
+        schema = schema_of(path).arrays[name]
+        if schema.dims[0] != "genes":
+            continue
+        if array.ndim > 1:
+            found |= genes_written(store, f"{path}/{name}")
+        elif array.dtype.kind == "f":
+            found |= set(np.flatnonzero(~np.isnan(store.read_if_filled(f"{path}/{name}"))).tolist())
+        else:
+            found |= set(np.flatnonzero(store.read_if_filled(f"{path}/{name}") != array.fill_value).tolist())
+    return found
 
 
 def _stale_because(store: Store, path: str) -> str | None:

@@ -5,6 +5,7 @@ import glob
 import os
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from zarr.core.indexing import BasicIndexer
 
 from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError, StoreError
 from pdstore.lease import check_lease
-from pdstore.schema import FORMAT_VERSION, create_array, group_schemas, schema_of
+from pdstore.schema import FORMAT_VERSION, SUMMARY, create_array, group_schemas, schema_of
 
 if TYPE_CHECKING:
     import xarray
@@ -59,6 +60,19 @@ class Store:
     def attributes(self) -> dict[str, Any]:
         """Attributes of the root: format, versions, provenance, counts."""
         return dict(self.root.attrs)
+
+    @property
+    def is_summary(self) -> bool:
+        """Whether the store holds nobody's genotypes and expression, but what was found of them."""
+        return self.root.attrs.get("level") == SUMMARY
+
+    def require_people(self) -> None:
+        """Raise `MissingDataError` where the store is a summary: nothing can be computed of it."""
+        if self.is_summary:
+            raise MissingDataError(
+                f"store {self.url} is a summary, without people's genotypes and predictions; make a store of your own "
+                "with pdstore init"
+            )
 
     def group(self, path: str) -> zarr.Group:
         """A group as zarr; raises `MissingDataError` where the store has none of this path."""
@@ -276,6 +290,39 @@ def open_store(url: str | Path, mode: Mode = "r", lease: str | None = None) -> S
             "again, or use the pdstore that made it"
         )
     return Store(url, root, lease)
+
+
+@contextmanager
+def new_store(target: Path, command: str) -> Iterator[tuple[Path, Path, list[Path]]]:
+    """Where a new store is built: in a hidden folder beside `target`, renamed when it is whole.
+
+    Parameters
+    ----------
+    target : Path
+        The new store.
+    command : str
+        What builds it; part of the hidden folder's name.
+
+    Yields
+    ------
+    (Path, Path, list of Path)
+        Where the store is to be built, a folder for what is needed meanwhile, and folders that kills left before.
+
+    Raises
+    ------
+    StoreError
+        Something is at `target` already, or there is no folder for it.
+    """
+    if os.path.lexists(target):
+        raise StoreError(f"{target} exists already; name another store with --store, or remove it first")
+    parent = target.absolute().parent
+    if not parent.is_dir():
+        raise StoreError(f"store {target}: no folder {target.parent} to put it in")
+    prefix = f".{target.name}.{command}-"
+    leftovers = sorted(parent.glob(f"{glob.escape(prefix)}*"))
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as scratch:
+        yield Path(scratch) / "store", Path(scratch), leftovers
+        os.rename(Path(scratch) / "store", target)
 
 
 def create_store(path: Path) -> Store:

@@ -49,4 +49,4 @@ def test_the_demo_says_that_it_is_simulated_and_shows_both_genes(demo: tuple[Pat
 def test_a_folder_in_the_way_is_refused(pdstore: Program, demo: tuple[Path, str]) -> None:
     again = pdstore("demo", demo[0])
     assert again.returncode == 2
-    assert "is in the way" in again.stderr
+    assert "is there already" in again.stderr

@@ -53,7 +53,16 @@ def store(filled: Path) -> Store:
 def test_the_answer_has_the_documented_shape(store: Store) -> None:
     for gene in store.read("genes/gene_name").tolist():
         answer = query_gene(store, gene)
-        assert list(answer) == ["gene", "model", "n_samples", "correlation", "drivers", "support"]
+        assert list(answer) == [
+            "gene",
+            "model",
+            "n_samples",
+            "correlation",
+            "expression",
+            "drivers",
+            "support",
+            "lead_eqtl",
+        ]
         assert set(answer["gene"]) == {"name", "id", "contig", "tss", "strand"}
         assert set(answer["correlation"]) == CORRELATION
         assert set(answer["support"]) == {"status", "supported", "unsupported", "fraction_supported"}

@@ -1,11 +1,11 @@
-"""Which SNVs make a model's prediction differ between people: forward selection over ISM (Sasse et al. 2023)."""
+"""Which SNVs make a model's prediction differ between people: selections over ISM (Sasse et al. 2023)."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pdstore.analysis.correlation import RELATIVE_NOISE, pearson_p, pearson_r
+from pdstore.analysis.correlation import MIN_PEOPLE, RELATIVE_NOISE, pearson_p, pearson_r, unit_deviations
 
 
 class Drivers(NamedTuple):
@@ -110,6 +110,72 @@ def forward_drivers(
     increment[order] = steps
     rank[order[drivers]] = np.arange(1, drivers.size + 1)
     return Drivers(rank, increment, r, p_all, selected=True)
+
+
+def backward_drivers(
+    ism: ArrayLike, dosage: ArrayLike, prediction: ArrayLike, position: ArrayLike, alpha: float = 0.01
+) -> NDArray[np.int32]:
+    """Drivers of one gene by backward selection, SNVs being taken out of the sum of all terms.
+
+    Again and again the SNV is removed without which R between the sum of ism x dosage and the prediction is lowest,
+    until R of the rest is no longer significant: not positive, without variance, or with a two-sided p of at least
+    `alpha` / number of SNVs with ISM.
+
+    Parameters
+    ----------
+    ism : array, shape=(snvs,), any real dtype, readout units per alternate allele
+        NaN where there is none; such rows are left out and not counted as SNVs.
+    dosage : array, shape=(snvs, people), any real dtype, alternate alleles
+    prediction : array, shape=(people,), any real dtype, readout units
+        NaN where there is none; such people are left out.
+    position : array, shape=(snvs,), int, bp
+        Breaks ties, the smaller first.
+    alpha : float, default=0.01
+
+    Returns
+    -------
+    rank : array, shape=(snvs,), int32
+        The order of removal, from 1; 0 for what is not removed. All 0 where R of all is not significant.
+
+    Notes
+    -----
+    With T the centred terms, y the prediction's unit deviations and S the rest, R = sum_S (T y) / sqrt(sum_SS (T T')):
+    without SNV i the first sum loses one element and the second a row and a column of the Gram matrix T T', of which
+    the columns of removed SNVs alone are needed.
+    """
+    ism, prediction = np.asarray(ism, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
+    rank = np.zeros(ism.size, np.int32)
+    order = np.argsort(np.asarray(position), kind="stable")
+    order, people = order[~np.isnan(ism[order])], np.flatnonzero(~np.isnan(prediction))
+    if people.size < MIN_PEOPLE:
+        return rank
+    terms = ism[order, None] * np.asarray(dosage)[np.ix_(order, people)]
+    size = np.linalg.norm(terms, axis=1).sum()
+    terms -= terms.mean(axis=1, keepdims=True)
+    products = terms @ unit_deviations(prediction[people])
+    total = terms.sum(axis=0)
+    with_rest, own = terms @ total, np.vecdot(terms, terms)
+    in_rest = np.ones(order.size, dtype=np.bool_)
+    product, square = products.sum(), total @ total
+    while in_rest.any() and _significant(product, square, size, people.size, alpha / order.size):
+        without = square - 2 * with_rest + own
+        varies = in_rest & (without > (RELATIVE_NOISE * size) ** 2)
+        # What leaves a rest without variance lowers R most of all.
+        r = np.where(varies, (product - products) / np.sqrt(np.where(varies, without, 1.0)), -np.inf)
+        removed = int(np.argmin(np.where(in_rest, r, np.inf)))
+        in_rest[removed] = False
+        rank[order[removed]] = in_rest.size - in_rest.sum()
+        # Summed anew: differences of large sums would keep their rounding.
+        product, total = products[in_rest].sum(), total - terms[removed]
+        square, with_rest = total @ total, with_rest - terms @ terms[removed]
+    return rank
+
+
+def _significant(product: float, square: float, size: float, people: int, alpha: float) -> bool:
+    """Whether R = product / sqrt(square) is positive with p < alpha; of terms of total length `size`."""
+    if not (product > 0 and square > (RELATIVE_NOISE * size) ** 2):
+        return False
+    return bool(pearson_p(min(product / np.sqrt(square), 1.0), people) < alpha)
 
 
 def _r_of_sums(sums: NDArray[np.float64], size: ArrayLike, prediction: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,11 +14,14 @@ class EqtlSlopes(NamedTuple):
     Attributes
     ----------
     slope : array, shape=(snvs,), float64, expression units per alternate allele
+    pearson_r : array, shape=(snvs,), float64
+        Between dosage and expression.
     p_value : array, shape=(snvs,), float64
         Two-sided.
     """
 
     slope: NDArray[np.float64]
+    pearson_r: NDArray[np.float64]
     p_value: NDArray[np.float64]
 
 
@@ -34,16 +37,16 @@ def eqtl_slopes(dosage: ArrayLike, observed: ArrayLike) -> EqtlSlopes:
 
     Returns
     -------
-    slope, p_value : array, shape=(snvs,), float64
+    slope, pearson_r, p_value : array, shape=(snvs,), float64
         NaN where dosage or expression has no variance, or for fewer than 3 people.
     """
     x, y = np.array(dosage, dtype=np.float64), np.array(observed, dtype=np.float64)
     if y.size < MIN_PEOPLE:
-        return EqtlSlopes(np.full(len(x), np.nan), np.full(len(x), np.nan))
+        return EqtlSlopes(*np.full((3, len(x)), np.nan))
     sxx, syy = _centre(x), _centre(y)
     sxy = x @ y
     r = np.clip(sxy / np.sqrt(sxx * syy), -1.0, 1.0)
-    return EqtlSlopes(np.where(np.isnan(r), np.nan, sxy / sxx), pearson_p(r, y.size))
+    return EqtlSlopes(np.where(np.isnan(r), np.nan, sxy / sxx), r, pearson_p(r, y.size))
 
 
 def _centre(values: NDArray[np.float64]) -> NDArray[np.float64]:

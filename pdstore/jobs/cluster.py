@@ -51,6 +51,13 @@ class Cluster:
         if len(given) > 1:
             raise UsageError(f"--{given[0]} and --{given[1]} exclude each other")
 
+    def check(self) -> None:
+        """Raise where it cannot be used: a scheduler that does not answer, or jobs that say nothing."""
+        if self.scheduler is not None:
+            _check_scheduler(self.scheduler)
+        if self.slurm is not None:
+            read_slurm_config(self.slurm)
+
     @property
     def is_local(self) -> bool:
         """Whether workers are processes of this machine, started for this job."""
@@ -130,19 +137,30 @@ def told_when_empty(client: "Client", waiting: Callable[[str], None]) -> Iterato
 @contextmanager
 def scheduler_client(address: str) -> "Iterator[Client]":
     """A client of a running dask scheduler; raises `JobError` where nobody answers at the address."""
-    quiet_logs()
+    _check_scheduler(address)
     from distributed import Client
 
-    try:
-        _probe_scheduler(address)
+    with _no_answer_named(address):
         client = Client(address, timeout=CONNECT_TIMEOUT)
+    with client:
+        yield client
+
+
+def _check_scheduler(address: str) -> None:
+    quiet_logs()
+    with _no_answer_named(address):
+        _probe_scheduler(address)
+
+
+@contextmanager
+def _no_answer_named(address: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, TimeoutError, ValueError) as error:
         raise JobError(
             f"no dask scheduler answers at {address}; start one with `dask scheduler`, and workers with "
             f"`dask worker {address}`"
         ) from error
-    with client:
-        yield client
 
 
 def _probe_scheduler(address: str) -> None:

@@ -25,8 +25,9 @@ def check_device(device: str) -> None:
     program = "import sys, torch; torch.zeros(1, device=sys.argv[1])"
     tried = subprocess.run([sys.executable, "-c", program, device], capture_output=True, text=True, check=False)
     if tried.returncode:
-        reason = tried.stderr.strip().splitlines() or ["torch says nothing"]
-        raise UsageError(f"device {device!r} cannot be used: {reason[-1]}")
+        reason = (tried.stderr.strip().splitlines() or ["torch says nothing"])[-1]
+        # "RuntimeError: Expected one of cpu, cuda, …" goes on for twenty kinds.
+        raise UsageError(f"device {device!r} cannot be used: {reason.partition(': ')[2][:150] or reason}")
 
 
 def device_type(device: str) -> str:

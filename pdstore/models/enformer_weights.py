@@ -120,7 +120,7 @@ def local_weights(weights: Path) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
             f"weights {weights}: no such file or folder, and the hub does not give a model of this name "
-            f"({' '.join(str(error).split())[:200]})"
+            f"({type(error).__name__}); is the path right, and does this machine reach the hub?"
         ) from error
 
 

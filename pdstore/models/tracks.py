@@ -77,6 +77,8 @@ def select_tracks(asked: str, tracks: int, descriptions: Sequence[str] | None) -
         return list(range(tracks))
     if _RANGES.fullmatch(asked):
         return parse_ranges(asked, tracks, "track")
+    if not asked.strip() or re.fullmatch(r"[-+.,\d\s]+", asked):
+        raise UsageError(f"tracks {asked!r}: expected indices such as 0-9,12, a description, a glob, or all")
     if descriptions is None:
         raise UsageError(
             f"tracks {asked!r} can be found by description in a target file only: give it with --targets, or give "

@@ -46,7 +46,7 @@ class Eqtl:
         measured = ~np.isnan(observed)
         carried = read_calls(store, window).carried[window.scored]
         found = eqtl_slopes(alternate_dosage(carried)[:, measured], observed[measured])
-        for array, values in (("slope", found.slope), ("p_value", found.p_value)):
+        for array, values in (("slope", found.slope), ("pearson_r", found.pearson_r), ("p_value", found.p_value)):
             row = np.full(store.array(self._mark).shape[1], np.nan)
             row[window.scored_columns] = values
             store.write(f"{self.group}/{array}", gene, row)

@@ -127,8 +127,10 @@ def _require_same(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]
     for attribute, value in given.items():
         if stored.get(attribute) != value:
             held, wanted = _differing(stored.get(attribute), value)
+            # Of options the differing ones are named.
+            what = "" if isinstance(value, dict) else f"{attribute} "
             raise ProvenanceError(
-                f"{path} was filled with {attribute} {held}, but {wanted} is given now; give the same, or fill a "
+                f"{path} was filled with {what}{held}, but {wanted} is given now; give the same, or fill a "
                 "second set beside it with --as NAME"
             )
 

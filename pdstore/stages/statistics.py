@@ -1,7 +1,7 @@
 """statistics/<model>/: the benchmark, gene by gene."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pdstore.analysis.correlation import bootstrap_interval, pearson_p, pearson_r
-from pdstore.analysis.drivers import forward_drivers
+from pdstore.analysis.drivers import backward_drivers, forward_drivers
 from pdstore.analysis.fdr import benjamini_hochberg
 from pdstore.analysis.null import empirical_p, null_correlations, published_test
 from pdstore.analysis.support import fraction_supported, support
@@ -20,6 +20,7 @@ from pdstore.models.registry import ModelReference
 from pdstore.schema import filled_array
 from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
 from pdstore.stages.model_group import derived_from, require_same_window
+from pdstore.stages.readouts import stored_readout
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.store import Store, genes_written
 
@@ -35,6 +36,11 @@ FDR_OF = {"fdr": "null_p", "empirical_fdr": "empirical_p"}
 
 GENE_STATISTICS = (
     "n_samples",
+    "observed_mean",
+    "observed_sd",
+    "prediction_mean",
+    "prediction_sd",
+    "reference_prediction",
     "pearson_r",
     "p_value",
     "null_mean",
@@ -118,6 +124,7 @@ class Statistics:
             ("pearson_r_with_prediction", drivers.pearson_r_with_prediction, np.nan),
             ("driver_increment", drivers.increment, np.nan),
             ("driver_rank", drivers.rank, 0),
+            ("backward_rank", backward_drivers(ism, weighted_dosage, prediction, window.position[columns]), 0),
         ):
             row = np.full(store.array(f"{self.group}/{name}").shape[1], missing, dtype=values.dtype)
             row[columns] = values
@@ -126,12 +133,21 @@ class Statistics:
         supported = support(ism, slope)[is_driver]
         rng = np.random.default_rng([SEED, zlib.crc32(str(store.read("genes/gene_id", gene)).encode())])
         found = correlation_statistics(dosage, prediction, observed, rng) | {
+            "observed_mean": _of_present(np.mean, observed),
+            "observed_sd": _of_present(np.std, observed),
+            "prediction_mean": _of_present(np.mean, prediction),
+            "prediction_sd": _of_present(np.std, prediction),
+            "reference_prediction": self._reference_prediction(store, gene),
             "linear_approximation_r": drivers.linear_approximation_r,
             "driver_count": is_driver.sum() if drivers.selected else -1,
             "fraction_supported": fraction_supported(supported),
             "weighted_fraction_supported": fraction_supported(supported, drivers.increment[is_driver]),
         }
         store.write(self._mark, gene, [found.get(name, np.nan) for name in GENE_STATISTICS])
+
+    def _reference_prediction(self, store: Store, gene: int) -> float:
+        group = f"predictions/{self.model.label}"
+        return float(stored_readout(store, group).of(store.read(f"{group}/reference_tracks", gene)))
 
     def gather(self, store: Store) -> None:
         """The arrays over genes, n_samples last; then the false discovery rates over all genes with a p-value."""
@@ -152,6 +168,11 @@ class Statistics:
 
     def describe(self, store: Store, block: Block) -> str:
         return f"statistics of gene {gene_label(store, block[0])}"
+
+
+def _of_present(statistic: Callable[[NDArray[np.float64]], Any], values: NDArray[np.float64]) -> float:
+    present = values[~np.isnan(values)]
+    return float(statistic(present)) if present.size else np.nan
 
 
 def correlation_statistics(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pdstore.analysis.drivers import forward_drivers, linear_approximation
+from pdstore.analysis.drivers import backward_drivers, forward_drivers, linear_approximation
 
 seeds = st.integers(0, 2**32 - 1)
 # Dosages of two SNVs of equal frequency that are independent over these nine people.
@@ -183,3 +183,61 @@ def test_order_of_people_and_units_change_nothing(with_gaps, seed, scale, shift)
     np.testing.assert_array_equal(result.rank, expected.rank[snvs])
     np.testing.assert_allclose(result.increment, expected.increment[snvs], atol=1e-8)
     np.testing.assert_allclose(result.pearson_r_with_prediction, expected.pearson_r_with_prediction[snvs], atol=1e-8)
+
+
+def brute_force_backward(ism, dosage, prediction, alpha=0.01):
+    """The definition, every sum anew: SNVs in the order of their removal; position follows the row."""
+    people = [i for i in range(len(prediction)) if not np.isnan(prediction[i])]
+    y = prediction[people]
+    rest = [i for i in range(len(ism)) if not np.isnan(ism[i])]
+    alpha /= len(rest)
+    removed = []
+
+    def r_and_p(snvs):
+        total = sum((ism[i] * dosage[i, people] for i in snvs), np.zeros(len(people)))
+        return (-np.inf, 1.0) if np.ptp(total) < 1e-9 else stats.pearsonr(total, y)
+
+    while rest:
+        r, p = r_and_p(rest)
+        if not (r > 0 and p < alpha):
+            break
+        without = [r_and_p([i for i in rest if i != snv])[0] for snv in rest]
+        removed.append(rest.pop(int(np.argmin(np.round(without, 12)))))
+    return removed
+
+
+@given(seeds)
+def test_backward_selection_equals_the_definition(with_gaps, seed):
+    ism, dosage, prediction, position = with_gaps(seed)
+    rank = backward_drivers(ism, dosage, prediction, position)
+    found = [int(snv) for snv in np.argsort(rank, kind="stable") if rank[snv]]
+    expected = brute_force_backward(ism, dosage, prediction)
+    # Twins in perfect linkage with the same ISM leave the same rest.
+    twin = lambda snv: (round(abs(ism[snv]), 12), dosage[snv].tobytes())  # noqa: E731
+    assert [twin(snv) for snv in found] == [twin(snv) for snv in expected]
+    assert rank.dtype == np.int32
+
+
+def test_backward_selection_takes_out_drivers_and_stops():
+    dosage = np.tile(INDEPENDENT, 6)
+    noise = np.random.default_rng(0).normal(size=54)
+    rank = backward_drivers([0.001, 3, 2], [dosage[1][::-1], *dosage], [3, 2] @ dosage + noise, [1, 2, 3])
+    assert rank.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("ism", "prediction"),
+    [
+        ([-3, -4], [3, 4] @ INDEPENDENT),
+        ([3, 4], np.full(9, 0.1)),
+        ([0, 0], INDEPENDENT[0]),
+        ([np.nan, np.nan], INDEPENDENT[0]),
+        ([3, 4], np.full(9, np.nan)),
+    ],
+)
+def test_nothing_is_taken_out_where_the_sum_does_not_predict(ism, prediction):
+    assert not backward_drivers(ism, INDEPENDENT, prediction, [1, 2]).any()
+
+
+def test_one_driver_that_explains_all_is_taken_out():
+    assert backward_drivers([2.0, 0.0], INDEPENDENT, INDEPENDENT[0], [1, 2]).tolist() == [1, 0]

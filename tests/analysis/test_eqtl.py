@@ -12,19 +12,21 @@ seeds = st.integers(0, 2**32 - 1)
 @given(seeds)
 def test_slopes_and_p_equal_linregress(simulate_gene, seed):
     gene = simulate_gene(seed, snvs=12)
-    slope, p_value = eqtl_slopes(gene.dosage, gene.observed)
+    slope, r, p_value = eqtl_slopes(gene.dosage, gene.observed)
     for row, dosage in enumerate(gene.dosage):
         if np.ptp(dosage) == 0:
-            assert np.isnan([slope[row], p_value[row]]).all()
+            assert np.isnan([slope[row], r[row], p_value[row]]).all()
         else:
             expected = stats.linregress(dosage, gene.observed)
             assert slope[row] == pytest.approx(expected.slope, rel=1e-9, abs=1e-12)
+            assert r[row] == pytest.approx(expected.rvalue, rel=1e-9, abs=1e-12)
             assert p_value[row] == pytest.approx(expected.pvalue, rel=1e-7)
 
 
 def test_slope_is_expression_per_alternate_allele():
-    slope, p_value = eqtl_slopes([[0, 1, 2, 1], [2, 1, 0, 1]], [10.0, 10.5, 11.0, 10.5])
+    slope, r, p_value = eqtl_slopes([[0, 1, 2, 1], [2, 1, 0, 1]], [10.0, 10.5, 11.0, 10.5])
     np.testing.assert_allclose(slope, [0.5, -0.5])
+    np.testing.assert_allclose(r, [1, -1])
     np.testing.assert_allclose(p_value, 0, atol=1e-12)
 
 
@@ -43,9 +45,10 @@ def test_permuting_people_changes_nothing(simulate_gene, seed):
 @given(seeds, st.floats(1e-3, 1e3), st.floats(-100, 100))
 def test_units_scale_slopes_and_no_p(simulate_gene, seed, scale, shift):
     gene = simulate_gene(seed)
-    slope, p_value = eqtl_slopes(gene.dosage, gene.observed)
-    scaled_slope, scaled_p = eqtl_slopes(gene.dosage, -scale * gene.observed + shift)
+    slope, r, p_value = eqtl_slopes(gene.dosage, gene.observed)
+    scaled_slope, scaled_r, scaled_p = eqtl_slopes(gene.dosage, -scale * gene.observed + shift)
     np.testing.assert_allclose(scaled_slope, -scale * slope, rtol=1e-5, atol=1e-9 * scale)
+    np.testing.assert_allclose(scaled_r, -r, rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(scaled_p, p_value, rtol=1e-5)
 
 
@@ -74,4 +77,4 @@ def test_no_variance_or_too_few_people_give_nan(dosage, observed):
 
 
 def test_no_snv_gives_no_row():
-    assert [len(values) for values in eqtl_slopes(np.empty((0, 10)), np.arange(10))] == [0, 0]
+    assert [len(values) for values in eqtl_slopes(np.empty((0, 10)), np.arange(10))] == [0, 0, 0]

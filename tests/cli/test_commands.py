@@ -134,7 +134,10 @@ def test_validate_names_deviations_and_exits_1(pdstore: Program, filled: Path, t
     assert "genes/gene_tss: missing array" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "fill", "query", "validate", "schema"])
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "init", "import", "fill", "clear", "status", "query", "genes", "compare", "export", "validate", "schema"],
+)
 def test_every_command_has_help_with_an_example(pdstore: Program, command: str) -> None:
     shown = pdstore(command, "--help")
     assert shown.returncode == 0

@@ -1,0 +1,134 @@
+"""pdstore genes: the table of all genes."""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .output import DEFAULT_STORE, Format, StoreOption, note, number, plain
+
+_SHOWN = 50
+_COLUMNS = {
+    "gene": "gene",
+    "place": "TSS",
+    "pearson_r": "R",
+    "fdr": "FDR",
+    "empirical_fdr": "emp. FDR",
+    "status": "correlation",
+    "driver_count": "drivers",
+    "fraction_supported": "supported",
+    "support": "support",
+}
+_COLOURS = {"correlated": "green", "anticorrelated": "red", "supported": "green", "unsupported": "red"}
+
+
+def command(
+    store: StoreOption = DEFAULT_STORE,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="One of the filled models.", show_default="the first filled")
+    ] = None,
+    status: Annotated[
+        Literal["correlated", "anticorrelated", "not significant"] | None,
+        typer.Option("--status", help="Only genes of this correlation status."),
+    ] = None,
+    support: Annotated[
+        Literal["supported", "unsupported", "mixed", "undetermined", "no drivers"] | None,
+        typer.Option("--support", help="Only genes whose drivers eQTL slopes support like this."),
+    ] = None,
+    min_abs_r: Annotated[
+        float | None, typer.Option("--min-abs-r", min=0, max=1, help="Only genes with |R| of at least so much.")
+    ] = None,
+    fdr: Annotated[
+        float | None, typer.Option("--fdr", min=0, max=1, help="Only genes with a false discovery rate of at most so.")
+    ] = None,
+    sort: Annotated[
+        Literal[
+            "pearson_r", "abs_r", "fdr", "empirical_fdr", "p_value", "fraction_supported", "drivers", "gene", "place"
+        ],
+        typer.Option("--sort", help="place: in the order of the store; R from the lowest, |R| from the highest."),
+    ] = "abs_r",
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Only the first so many.")] = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="False discovery rate that is called significant.")] = 0.05,
+    fdr_kind: Annotated[
+        Literal["published", "empirical"], typer.Option("--fdr-kind", help="Which false discovery rate decides.")
+    ] = "published",
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.table,
+) -> None:
+    """Show all genes: correlation, significance, drivers and their support, filtered and sorted; and what they come to.
+
+    Example:
+    pdstore genes -s cohort.zarr --status anticorrelated --top 10
+    """
+    from pdstore.gene_table import Filter, gene_columns, rows_of, select, summarise
+    from pdstore.query import filled_models
+    from pdstore.store import open_store
+
+    opened = open_store(store)
+    if model is None and len(models := filled_models(opened)) > 1:
+        note(f"this is model {models[0]}; the store also holds {', '.join(models[1:])} (--model)")
+    columns = gene_columns(opened, model, alpha, fdr_kind)
+    wanted = Filter(status, support, min_abs_r, fdr, fdr_kind)
+    found = select(columns, wanted, None if sort == "place" else sort)
+    matching = len(found["id"])
+    rows = rows_of({name: values[:top] for name, values in found.items()})
+    summary = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in asdict(summarise(columns)).items()
+    }
+    if format is Format.json:
+        json.dump({"summary": summary, "genes": rows}, sys.stdout, indent=2, allow_nan=False)
+        sys.stdout.write("\n")
+    elif format is Format.csv:
+        writer = csv.DictWriter(sys.stdout, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _print(rows, matching, summary, len(columns["id"]), explicit=top is not None)
+
+
+def _print(
+    rows: Sequence[dict[str, Any]], matching: int, summary: dict[str, Any], genes: int, *, explicit: bool
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True, width=1_000, markup=False, emoji=False)
+    shown = rows if explicit or not console.is_terminal else rows[:_SHOWN]
+    if shown:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name, heading in _COLUMNS.items():
+            text = name in ("gene", "place", "status", "support")
+            table.add_column(heading, justify="left" if text else "right", no_wrap=True)
+        for row in shown:
+            values = row | {"place": f"{row['contig']}:{row['tss']:,} ({row['strand']})"}
+            cells: list[str | Text] = []
+            for name in _COLUMNS:
+                value = values[name]
+                cell = "-" if value is None else plain(value) if isinstance(value, str) else number(value)
+                cells.append(Text(cell, _COLOURS.get(cell, "")))
+            table.add_row(*cells)
+        console.print(table, no_wrap=True, overflow="ignore", crop=False)
+    left = f", {len(shown):,} shown" if len(shown) < matching else ""
+    more = "" if explicit or len(shown) == len(rows) else " (--top N for more)"
+    console.print(f"{matching:,} of {genes:,} genes{left}{more}")
+    console.print(_in_words(summary))
+
+
+def _in_words(summary: dict[str, Any]) -> str:
+    """The summary in a line."""
+    parts = [f"all genes: {summary['genes']:,} with R, mean {number(summary['mean_r'])}"]
+    significant, anticorrelated = summary["significant"], summary["anticorrelated"]
+    share = f" ({anticorrelated / significant:.0%})" if significant else ""
+    parts.append(f"{significant:,} significant, {anticorrelated:,} of them{share} anticorrelated")
+    if summary["population_average_r"] is not None:
+        parts.append(f"R over genes {number(summary['population_average_r'])}")
+    positive, negative = summary["supported_correlated"], summary["supported_anticorrelated"]
+    if positive is not None or negative is not None:
+        parts.append(f"drivers supported {number(positive)} where R > 0, {number(negative)} where R < 0")
+    return "; ".join(parts)

@@ -1,0 +1,214 @@
+"""Tables of a store as TSV, CSV or Parquet, for R and spreadsheets."""
+
+import csv
+import gzip
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from pdstore.errors import UsageError
+from pdstore.gene_table import COUNTS, Columns, gene_columns
+from pdstore.query import chosen_model, window_of
+from pdstore.store import Store, read_together
+
+_GENES_AT_ONCE = 256
+_VARIANTS = ("contig", "position", "ref", "alt", "kind", "allele_frequency", "carriers")
+_DRIVER_ARRAYS = {
+    "rank": "statistics/{model}/driver_rank",
+    "increment": "statistics/{model}/driver_increment",
+    "backward_rank": "statistics/{model}/backward_rank",
+    "ism": "attributions/{model}/ism",
+    "eqtl_slope": "eqtl/{window}/slope",
+    "eqtl_pearson_r": "eqtl/{window}/pearson_r",
+    "eqtl_p": "eqtl/{window}/p_value",
+    "pearson_r_with_prediction": "statistics/{model}/pearson_r_with_prediction",
+}
+
+
+def export_table(store: Store, table: str, path: Path, model: str | None = None) -> int:
+    """Write a table of a store.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    table : {"genes", "drivers", "variants", "predictions"}
+        A row a gene, a driver, an alternate allele, or a gene and a person.
+    path : Path
+        The file, whole or not at all; its ending says how: ``.tsv``, ``.csv``, each with ``.gz`` or without, or
+        ``.parquet``. Positions are 1-based; what the store lacks is empty, in Parquet null.
+    model : str, optional
+        Name of a filled model; the first filled where not given.
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    UsageError
+        The table or the ending is unknown, or the file is there already.
+    MissingDataError
+        The store does not hold what the table is of.
+    """
+    if table not in TABLES:
+        raise UsageError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists already; name another file, or remove it first")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent} to put it in")
+    batches = TABLES[table](store, None if table == "variants" else chosen_model(store, model))
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    rows = 0
+    try:
+        with _writer(path, partial) as write:
+            for batch in batches:
+                write(batch)
+                rows += len(next(iter(batch.values())))
+        os.rename(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return rows
+
+
+def _genes(store: Store, model: str | None) -> Iterator[Columns]:
+    columns = gene_columns(store, model)
+    for name in COUNTS:
+        numbers = [None if np.isnan(number) else int(number) for number in columns[name]]
+        columns[name] = np.array(numbers, dtype=object)
+    yield columns
+
+
+def _variants(store: Store, model: str | None) -> Iterator[Columns]:
+    from pdstore.sources.variants import KINDS
+
+    if "variants/position" not in store:
+        raise UsageError(f"store {store.url} holds no variants")
+    number = store.array("variants/position").shape[0]
+    contigs = store.read("variants/contig_id")
+    for start in range(0, number, 100_000):
+        rows = slice(start, start + 100_000)
+        found = read_together(store, {f"variants/{name}": rows for name in _VARIANTS})
+        columns = {name: values for name in _VARIANTS if (values := found[f"variants/{name}"]) is not None}
+        columns["contig"] = contigs[columns["contig"]]
+        if "kind" in columns:
+            columns["kind"] = np.array(KINDS, dtype=object)[columns["kind"]]
+        yield columns
+
+
+def _drivers(store: Store, model: str | None) -> Iterator[Columns]:
+    from pdstore.analysis.support import SUPPORTED, UNSUPPORTED, support
+
+    model = chosen_model(store, model)
+    window = window_of(store, model)
+    genes = gene_columns(store, model)
+    if window is None or not (np.nan_to_num(genes["driver_count"]) > 0).any():
+        raise UsageError(f"store {store.url} holds no drivers of {model}")
+    first = store.read_if_filled(f"windows/{window}/variant_start")
+    arrays = {name: path.format(model=model, window=window) for name, path in _DRIVER_ARRAYS.items()}
+    for start in range(0, len(first), _GENES_AT_ONCE):
+        some = slice(start, start + _GENES_AT_ONCE)
+        found = read_together(store, dict.fromkeys(arrays.values(), some), may_be_unfilled=True)
+        rank = found[arrays["rank"]]
+        if rank is None or not (rank > 0).any():
+            continue
+        gene, column = np.nonzero(rank > 0)
+        order = np.lexsort((rank[gene, column], gene))
+        gene, column = gene[order], column[order]
+        columns = {name: genes[name][start + gene] for name in ("gene", "id", "contig", "tss", "strand")}
+        rows = first[start + gene] + column
+        for name in ("position", "ref", "alt", "allele_frequency", "carriers"):
+            if f"variants/{name}" in store:
+                columns[name] = store.read(f"variants/{name}", slice(int(rows.min()), int(rows.max()) + 1))[
+                    rows - rows.min()
+                ]
+        columns["distance_to_tss"] = columns["position"] - columns["tss"]
+        upstream = np.where(columns["strand"] == "-", -1, 1)
+        columns["strand_signed_distance"] = columns["distance_to_tss"] * upstream
+        for name, path in arrays.items():
+            if (values := found[path]) is not None:
+                columns[name] = values[gene, column]
+        signs = support(columns["ism"], columns["eqtl_slope"])
+        words = np.select([signs == SUPPORTED, signs == UNSUPPORTED], ["supported", "unsupported"], "undetermined")
+        yield columns | {"support": words.astype(object)}
+
+
+def _predictions(store: Store, model: str | None) -> Iterator[Columns]:
+    store.require_people()
+    model = chosen_model(store, model)
+    people = store.read("genotypes/sample_id")
+    ids, names = store.read("genes/gene_id"), store.read("genes/gene_name")
+    for gene in range(len(ids)):
+        yield {
+            "gene": np.full(len(people), names[gene], dtype=object),
+            "id": np.full(len(people), ids[gene], dtype=object),
+            "person": people,
+            "prediction": store.read_if_filled(f"predictions/{model}/expression", gene),
+            "observed": store.read("expression/observed", gene).astype(np.float64),
+        }
+
+
+TABLES: dict[str, Callable[[Store, str | None], Iterator[Columns]]] = {
+    "genes": _genes,
+    "drivers": _drivers,
+    "variants": _variants,
+    "predictions": _predictions,
+}
+"""Name of a table → its rows, some at a time."""
+
+
+@contextmanager
+def _writer(path: Path, partial: Path) -> Iterator[Callable[[Columns], None]]:
+    """What writes columns to `partial`, in the format that the ending of `path` names."""
+    ending = path.name.removesuffix(".gz").rpartition(".")[2]
+    if path.name.endswith(".parquet"):
+        yield from _parquet_writer(partial)
+    elif ending in ("tsv", "csv"):
+        with gzip.open(partial, "wt") if path.name.endswith(".gz") else partial.open("w", newline="") as file:
+            yield _text_writer(file, "\t" if ending == "tsv" else ",")
+    else:
+        raise UsageError(f"{path}: the ending says how it is written: .tsv, .csv, .tsv.gz, .csv.gz or .parquet")
+
+
+def _text_writer(file: TextIO, delimiter: str) -> Callable[[Columns], None]:
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    header: list[str] = []
+
+    def write(columns: Columns) -> None:
+        if not header:
+            header.extend(columns)
+            writer.writerow(header)
+        writer.writerows(zip(*(_texts(values.tolist()) for values in columns.values()), strict=True))
+
+    return write
+
+
+def _texts(values: list[Any]) -> list[Any]:
+    """Numbers as Python writes them, shortest that reads back the same; missing ones are empty."""
+    return ["" if isinstance(value, float) and value != value else value for value in values]
+
+
+def _parquet_writer(partial: Path) -> Iterator[Callable[[Columns], None]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    opened: list[Any] = []
+
+    def write(columns: Columns) -> None:
+        arrays = {name: pyarrow.array(values, from_pandas=True) for name, values in columns.items()}
+        batch = pyarrow.table(arrays)
+        if not opened:
+            opened.append(pyarrow.parquet.ParquetWriter(partial, batch.schema))
+        opened[0].write_table(batch)
+
+    try:
+        yield write
+    finally:
+        for writer in opened:
+            writer.close()

@@ -27,6 +27,19 @@ def command(
     genome_build: Annotated[
         str | None, typer.Option("--genome-build", help="E.g. GRCh38; checked against what the sources say.")
     ] = None,
+    covariates: Annotated[
+        Path | None,
+        typer.Option("--covariates", help="People by covariates, or covariates by people: TSV or CSV, numbers only."),
+    ] = None,
+    residualise: Annotated[
+        str | None,
+        typer.Option(
+            "--residualise", help="Covariates that are taken out of what statistics see: names, by commas, or all."
+        ),
+    ] = None,
+    expression_pcs: Annotated[
+        int, typer.Option("--expression-pcs", min=0, help="Take out the first so many PCs of expression, too.")
+    ] = 0,
     unphased: Annotated[
         Literal["error", "reference"],
         typer.Option("--unphased", help="Heterozygotes without a phase: refuse them, or read them as reference."),
@@ -39,7 +52,10 @@ def command(
     """
     from pdstore.init import Sources, init_store
 
-    sources = Sources(vcf, fasta, genes, expression, sample_map, genome_build, unphased)
+    taken_out = [name.strip() for name in residualise.split(",")] if residualise is not None else []
+    sources = Sources(
+        vcf, fasta, genes, expression, sample_map, genome_build, unphased, covariates, taken_out, expression_pcs
+    )
     counts = init_store(Path(store), sources, progress=note)
     for remark in counts.notes:
         note(remark)

@@ -10,10 +10,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pdstore.errors import InputError
+from pdstore.analysis.residuals import MIN_FREEDOM, expression_pcs, residuals
+from pdstore.errors import InputError, UsageError
 from pdstore.models.registry import windows_without_weights
 from pdstore.sources.contigs import match_contigs
-from pdstore.sources.expression import Expression, read_expression, read_sample_map
+from pdstore.sources.covariates import Covariates, read_covariates
+from pdstore.sources.expression import Expression, read_every_gene, read_expression, read_sample_map
 from pdstore.sources.fasta import Fasta, refget_digest
 from pdstore.sources.genes import Gene, GeneTable, read_genes
 from pdstore.sources.genome_build import agreed_build, builds_of_lengths
@@ -42,6 +44,13 @@ class Sources:
         Name of the genome build.
     unphased : {"error", "reference"}
         What becomes of heterozygotes without a phase.
+    covariates : Path or None
+        Covariates of the people.
+    residualise : sequence of str
+        Names of the covariates that are taken out of what statistics see; "all" for all.
+    expression_pcs : int
+        How many principal components of the expression are, too: over all genes of its file that are measured in
+        everybody.
     """
 
     vcf: Sequence[Path]
@@ -51,6 +60,9 @@ class Sources:
     sample_map: Path | None = None
     genome_build: str | None = None
     unphased: Unphased = "error"
+    covariates: Path | None = None
+    residualise: Sequence[str] = ()
+    expression_pcs: int = 0
 
 
 @dataclass
@@ -74,7 +86,23 @@ class _Cohort:
     genes: tuple[Gene, ...]
     expression: Expression
     sample_names: tuple[str, ...]
+    adjustment: "_Adjustment"
     genome_build: str | None
+
+
+@dataclass(frozen=True)
+class _Adjustment:
+    """What is known of people beside their expression, and what of it is taken out of that."""
+
+    covariates: Covariates
+    residualised: tuple[str, ...]
+    pcs: NDArray[np.float64]
+
+    @property
+    def design(self) -> NDArray[np.float64]:
+        """Shape (people, covariates and components that are taken out)."""
+        chosen = [self.covariates.names.index(name) for name in self.residualised]
+        return np.column_stack([self.covariates.values[:, chosen], self.pcs])
 
 
 def init_store(target: Path, sources: Sources, progress: Callable[[str], None] = lambda step: None) -> Counts:
@@ -127,7 +155,7 @@ def _build(building: Path, sources: Sources, scratch: Path, progress: Callable[[
     write_variants(store, copied, list(contig_names.values()))
     _count_alleles(copied, counts)
     write_genes(store, genes)
-    _write_expression(store, expression)
+    _write_expression(store, expression, cohort.adjustment)
     digests = _write_reference(store, fasta, sorted({gene.contig for gene in genes}, key=list(fasta.lengths).index))
     for model, window in windows_without_weights().items():
         outside = windows_outside_contig(store, window)
@@ -146,12 +174,19 @@ def _build(building: Path, sources: Sources, scratch: Path, progress: Callable[[
         "genes": file_sha256(sources.genes),
         "expression": file_sha256(sources.expression),
     }
+    if sources.covariates is not None:
+        inputs["covariates"] = file_sha256(sources.covariates)
     attributes = {
         "pdstore_version": version("pdstore"),
         "level": "full",
         "genome_build": cohort.genome_build,
         "inputs": inputs,
-        "options": {"unphased": sources.unphased, "sample_map": sources.sample_map is not None},
+        "options": {
+            "unphased": sources.unphased,
+            "sample_map": sources.sample_map is not None,
+            "residualised": list(cohort.adjustment.residualised),
+            "expression_pcs": sources.expression_pcs,
+        },
         "counts": {"taken": counts.taken, "left_out": counts.left_out, "notes": counts.notes},
     }
     mark_complete(store, attributes)
@@ -181,7 +216,46 @@ def _read_cohort(sources: Sources, fasta: Fasta, counts: Counts) -> _Cohort:
     counts.taken["people with genotypes and expression"] = len(expression.people)
     for reason, count in expression.left_out.items():
         counts.leave_out(reason, count)
-    return _Cohort(genes, expression, header.sample_names, build)
+    people = [names[row] for row in expression.people]
+    return _Cohort(genes, expression, header.sample_names, _read_adjustment(sources, people, counts), build)
+
+
+def _read_adjustment(sources: Sources, people: Sequence[str], counts: Counts) -> _Adjustment:
+    """Covariates and components of the people, by their names in the expression."""
+    covariates = Covariates((), np.empty((len(people), 0)))
+    if sources.covariates is not None:
+        covariates = read_covariates(sources.covariates, people)
+        counts.taken["covariates"] = len(covariates.names)
+    residualised = covariates.names if list(sources.residualise) == ["all"] else tuple(sources.residualise)
+    for name in residualised:
+        if name not in covariates.names:
+            has = f"it has {_some(covariates.names)}" if covariates.names else "give --covariates"
+            raise UsageError(f"--residualise: there is no covariate {name!r}; {has}")
+    if len(set(residualised)) != len(residualised):
+        raise UsageError("--residualise names a covariate twice")
+    if sources.residualise and not residualised:
+        raise UsageError("--residualise all: there are no covariates; give --covariates")
+    if covariates.names and not residualised:
+        counts.notes.append("covariates are recorded, and taken out of nothing: that is --residualise")
+    taken_out = len(residualised) + sources.expression_pcs
+    if taken_out + 1 + MIN_FREEDOM > len(people):
+        raise InputError(
+            f"{taken_out} covariates and expression PCs are too many for {len(people)} people: expected at most "
+            f"{max(0, len(people) - 1 - MIN_FREEDOM)}"
+        )
+    pcs = np.empty((len(people), 0))
+    if sources.expression_pcs:
+        of_all = read_every_gene(sources.expression, people)
+        try:
+            pcs = expression_pcs(of_all, sources.expression_pcs)
+        except ValueError as error:
+            complete = int((~np.isnan(of_all).any(axis=1)).sum())
+            raise InputError(
+                f"expression {sources.expression}: {sources.expression_pcs} principal components need as many genes "
+                f"that vary and are measured in everybody, but there are {complete}"
+            ) from error
+        counts.taken["expression PCs"] = sources.expression_pcs
+    return _Adjustment(covariates, residualised, pcs)
 
 
 def _genes_on_reference(table: GeneTable, fasta: Fasta, counts: Counts) -> tuple[Gene, ...]:
@@ -258,10 +332,19 @@ def _count_alleles(copied: CopiedGenotypes, counts: Counts) -> None:
     counts.leave_out("missing allele calls, read as reference", copied.missing_calls)
 
 
-def _write_expression(store: Store, observed: NDArray[np.float32]) -> None:
-    genes, people = observed.shape
-    store.create_group("expression", {"genes": genes, "samples": people}, {})
-    store.write("expression/observed", ..., observed)
+def _write_expression(store: Store, observed: NDArray[np.float32], adjustment: _Adjustment) -> None:
+    arrays: dict[str, NDArray[Any]] = {"observed": observed}
+    if adjustment.design.shape[1]:
+        arrays["residual"] = residuals(observed, adjustment.design).astype(np.float32)
+    if adjustment.covariates.names:
+        arrays["covariates"] = adjustment.covariates.values
+        arrays["covariate_name"] = np.array(adjustment.covariates.names, dtype=object)
+    sizes = {"genes": observed.shape[0], "samples": observed.shape[1], "covariates": len(adjustment.covariates.names)}
+    attributes = {"residualised": list(adjustment.residualised), "expression_pcs": adjustment.pcs.shape[1]}
+    without = {"residual", "covariates", "covariate_name"} - set(arrays)
+    store.create_group("expression", sizes, attributes, without)
+    for name, values in arrays.items():
+        store.write(f"expression/{name}", ..., values)
 
 
 def _write_reference(store: Store, fasta: Fasta, contigs: Sequence[str]) -> dict[str, str]:

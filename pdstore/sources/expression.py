@@ -85,7 +85,7 @@ def read_expression(path: Path, genes: Sequence[Gene], sample_names: Sequence[st
         number: with file, line and column, never with a person's name.
     """
     existing_file(path, "expression")
-    rows = _rows(path)
+    rows = table_rows(path)
     _, header = next(rows, (1, []))
     if len(header) < 2:
         raise InputError(f"expression {path}: no header with several columns in line 1; is it tab- or comma-separated?")
@@ -135,6 +135,35 @@ def read_expression(path: Path, genes: Sequence[Gene], sample_names: Sequence[st
     return Expression(observed[:, people], people, {reason: count for reason, count in left_out.items() if count})
 
 
+def read_every_gene(path: Path, people: Sequence[str]) -> NDArray[np.float32]:
+    """Expression of people as `read_expression` reads it, but of every gene of the file, not of the store's alone.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `read_expression` read.
+    people : sequence of str
+        Names, in this file, of people who are in it.
+
+    Returns
+    -------
+    ndarray of float32, shape (genes, people)
+    """
+    rows = table_rows(path)
+    _, header = next(rows)
+    values_from = _name_column(header) + 1
+    if set(people) <= set(header[values_from:]):
+        columns = np.array([header.index(person, values_from) for person in people])
+        return np.array([_numbers(path, number, fields, columns) for number, fields in rows])
+    row_of = {person: row for row, person in enumerate(people)}
+    values = np.empty((len(people), len(header) - values_from), dtype=np.float32)
+    every_gene = np.arange(values_from, len(header))
+    for number, fields in rows:
+        if fields[values_from - 1] in row_of:
+            values[row_of[fields[values_from - 1]]] = _numbers(path, number, fields, every_gene)
+    return values.T
+
+
 class _GeneNames:
     """Finds a gene by id without version, or else by symbol in any case."""
 
@@ -155,7 +184,7 @@ class _GeneNames:
         return self._by_symbol.get(name.upper())
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def table_rows(path: Path, what: str = "expression") -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each row, the header first. Rows are held against the header's length."""
     separator, width = "\t", 0
     header: list[str] | None = None
@@ -175,7 +204,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             width = len(header)
             yield header_line, header
         if len(fields) != width:
-            raise InputError(f"expression {path}, line {number}: {len(fields)} columns, but the header has {width}")
+            raise InputError(f"{what} {path}, line {number}: {len(fields)} columns, but the header has {width}")
         yield number, fields
 
 

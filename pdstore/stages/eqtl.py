@@ -10,6 +10,7 @@ from pdstore.analysis.eqtl import eqtl_slopes
 from pdstore.haplotypes.build import alternate_dosage
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.schema import filled_array
+from pdstore.stages.expression import read_expression
 from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
 from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.store import Store
@@ -42,7 +43,7 @@ class Eqtl:
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
         window = read_gene_window(store, self.window, gene)
-        observed = store.read("expression/observed", gene).astype(np.float64)
+        observed = read_expression(store, gene)
         measured = ~np.isnan(observed)
         carried = read_calls(store, window).carried[window.scored]
         found = eqtl_slopes(alternate_dosage(carried)[:, measured], observed[measured])

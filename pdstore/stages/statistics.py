@@ -18,6 +18,7 @@ from pdstore.errors import MissingDataError
 from pdstore.haplotypes.build import alternate_dosage
 from pdstore.models.registry import ModelReference
 from pdstore.schema import filled_array
+from pdstore.stages.expression import read_expression
 from pdstore.stages.gene_window import read_calls, read_gene_window, window_variant_sizes
 from pdstore.stages.model_group import derived_from, require_same_window
 from pdstore.stages.readouts import stored_readout
@@ -115,7 +116,8 @@ class Statistics:
         haplotypes = np.maximum((~calls.absent).sum(axis=1), 1)
         weighted_dosage = dosage * (calls.absent.shape[1] / haplotypes)
         prediction = store.read(f"predictions/{self.model.label}/expression", gene)
-        observed = store.read("expression/observed", gene).astype(np.float64)
+        measured = store.read("expression/observed", gene).astype(np.float64)
+        observed = read_expression(store, gene)
         ism = store.read(f"attributions/{self.model.label}/ism", gene)[columns]
         slope = store.read(f"eqtl/{self.model.window.name}/slope", gene)[columns]
 
@@ -133,8 +135,8 @@ class Statistics:
         supported = support(ism, slope)[is_driver]
         rng = np.random.default_rng([SEED, zlib.crc32(str(store.read("genes/gene_id", gene)).encode())])
         found = correlation_statistics(dosage, prediction, observed, rng) | {
-            "observed_mean": _of_present(np.mean, observed),
-            "observed_sd": _of_present(np.std, observed),
+            "observed_mean": _of_present(np.mean, measured),
+            "observed_sd": _of_present(np.std, measured),
             "prediction_mean": _of_present(np.mean, prediction),
             "prediction_sd": _of_present(np.std, prediction),
             "reference_prediction": self._reference_prediction(store, gene),

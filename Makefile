@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test benchmark benchmark-haplotypes clean
+.PHONY: install demo test benchmark benchmark-haplotypes benchmark-statistics clean
 
 install: .venv/installed
 
@@ -23,7 +23,7 @@ test: install
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile
 
-benchmark: install benchmark-haplotypes
+benchmark: install benchmark-haplotypes benchmark-statistics
 	$(BIN)/python benchmarks/query_latency.py
 	$(BIN)/python benchmarks/windows_memory.py
 	$(BIN)/python benchmarks/fill_scale.py
@@ -34,10 +34,20 @@ benchmark: install benchmark-haplotypes
 benchmark-haplotypes: install .venv-genvarloader/installed
 	$(BIN)/python benchmarks/haplotypes.py
 
+# So does tensorQTL.
+benchmark-statistics: install .venv-tensorqtl/installed
+	$(BIN)/python benchmarks/gene_statistics.py --tensorqtl .venv-tensorqtl/bin/python
+
+.venv-tensorqtl/installed:
+	$(PYTHON) -m venv .venv-tensorqtl
+	.venv-tensorqtl/bin/pip install --quiet torch==2.13.0
+	.venv-tensorqtl/bin/pip install --quiet tensorqtl==1.0.10 pandas_plink 'pyarrow<22'
+	touch $@
+
 .venv-genvarloader/installed:
 	$(PYTHON) -m venv .venv-genvarloader
 	.venv-genvarloader/bin/pip install --quiet genvarloader==0.43.1
 	touch $@
 
 clean:
-	rm -rf .venv .venv-genvarloader pdstore-demo
+	rm -rf .venv .venv-genvarloader .venv-tensorqtl pdstore-demo

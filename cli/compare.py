@@ -11,7 +11,7 @@ from .output import DEFAULT_STORE, Format, StoreOption, number, plain
 
 
 def command(
-    first: Annotated[str, typer.Argument(metavar="A", help="A model of the store, or another STORE or STORE#MODEL.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A model of the store, or another STORE, or STORE#MODEL.")],
     second: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
     store: StoreOption = DEFAULT_STORE,
     top: Annotated[int, typer.Option("--top", min=0, help="Show so many genes, those that differ most.")] = 10,
@@ -23,6 +23,8 @@ def command(
 ) -> None:
     """Compare two models, or two stores, gene by gene: R against R over people, whose is higher, where the sign
     changes. JSON and CSV have every gene.
+
+    MODEL@READOUT reads its predictions out anew from the stored tracks: enformer@sum against enformer@log2_sum.
 
     Example:
     pdstore compare enformer predixcan -s sasse.zarr

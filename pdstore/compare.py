@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pdstore.errors import MissingDataError, UsageError
 from pdstore.gene_table import Columns, gene_columns
-from pdstore.query import FdrKind, chosen_model, filled_models
-from pdstore.store import Store, open_store
+from pdstore.query import FdrKind, chosen_model, filled_models, window_of
+from pdstore.store import Store, genes_written, open_store
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def compare(
         The store whose models are compared.
     first, second : str
         Name of a model of the store; or another store, its first model, or the one that follows it: ``b.zarr#cnn``.
+        With ``@READOUT`` behind it R is that of predictions read out anew from the stored tracks: ``enformer@sum_log``.
     alpha : float
         False discovery rate below which a correlation is called.
     fdr_kind : {"published", "empirical"}
@@ -73,13 +74,21 @@ def compare(
     Raises
     ------
     UsageError
-        Neither a model nor a store goes by a name.
+        Neither a model nor a store goes by a name, or there is no such readout.
     MissingDataError
         They have no gene with an R in common.
     """
-    sides = [_side(store, given) for given in (first, second)]
+    asked = [given.partition("@") for given in (first, second)]
+    sides = [_side(store, given) for given, _, _ in asked]
     tables = [gene_columns(of, model, alpha, fdr_kind) for of, model in sides]
-    names = (_name(*sides[0], alone=sides[0][1] != sides[1][1]), _name(*sides[1], alone=sides[0][1] != sides[1][1]))
+    labels = [model + at + readout for (_, model), (_, at, readout) in zip(sides, asked, strict=True)]
+    for table, (of, model), (_, at, readout) in zip(tables, sides, asked, strict=True):
+        if at:
+            table["pearson_r"] = _r_with_readout(of, model, readout)
+            table["status"] = np.full(len(table["id"]), "", dtype=object)
+    if labels[0] == labels[1]:
+        labels = [f"{Path(of.url).name}#{label}" for (of, _), label in zip(sides, labels, strict=True)]
+    names = (labels[0], labels[1])
     rows = [_rows_with_r(table) for table in tables]
     common = [gene for gene in rows[0] if gene in rows[1]]
     if not common:
@@ -140,8 +149,27 @@ def _side(store: str | None, given: str) -> tuple[Store, str]:
     return opened, chosen_model(opened, model or None)
 
 
-def _name(store: Store, model: str, *, alone: bool) -> str:
-    return model if alone else f"{Path(store.url).name}#{model}"
+def _r_with_readout(store: Store, model: str, name: str) -> NDArray[np.float64]:
+    """R of each gene, its predictions read out of the stored tracks in another way; NaN where they are not filled."""
+    from pdstore.analysis.correlation import pearson_r
+    from pdstore.analysis.readout import READOUTS
+    from pdstore.stages.expression import read_expression
+    from pdstore.stages.predictions import read_person_prediction
+    from pdstore.stages.readouts import Readout, stored_readout
+
+    store.require_people()
+    group, windows = f"predictions/{model}", f"windows/{window_of(store, model)}"
+    stored = stored_readout(store, group)
+    if name not in (*READOUTS, stored.name):
+        raise UsageError(f"there is no readout {name!r} without weights: the readouts are {', '.join(READOUTS)}")
+    readout = stored if name == stored.name else Readout(name)
+    r = np.full(store.array("genes/gene_tss").shape[0], np.nan)
+    for gene in sorted(genes_written(store, f"{group}/expression")):
+        predicted = read_person_prediction(store, group, windows, gene, readout)
+        observed = read_expression(store, gene)
+        both = ~np.isnan(predicted) & ~np.isnan(observed)
+        r[gene] = pearson_r(predicted[both], observed[both])
+    return r
 
 
 def _rows_with_r(table: Columns) -> dict[str, int]:

@@ -72,6 +72,29 @@ def test_genes_of_two_stores_are_joined_by_identifier(two: Path, filled: Path, t
         compare(None, str(filled), str(path))
 
 
+def test_a_readout_is_read_out_of_the_stored_tracks(two: Path) -> None:
+    store = open_store(two)
+    found = compare(str(two), "cnn", "cnn@sum")
+    assert found.names == ("cnn", "cnn@sum")
+    np.testing.assert_allclose(found.r[1], found.r[0], atol=1e-12)
+    (window,) = store.members("windows")
+    observed = store.read("expression/observed").astype(np.float64)
+    shifted = open_store(two, "r+")
+    tracks = shifted.read("predictions/other/tracks")
+    # Logarithms need outputs above zero.
+    for gene in range(24):
+        shifted.write("predictions/other/tracks", gene, np.exp(tracks[gene]))
+    found = compare(str(two), "cnn", "other@log2_sum")
+    for gene, r in zip(found.id, found.r[1], strict=True):
+        row = store.read("genes/gene_id").tolist().index(gene)
+        index = store.read(f"windows/{window}/haplotype_index", row)
+        of_haplotypes = tracks[row, :, 0, 0].astype(np.float64) / np.log(2)
+        expected = scipy.stats.pearsonr(of_haplotypes[index].mean(axis=1), observed[row]).statistic
+        assert r == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(UsageError, match="no readout 'mean' without weights: the readouts are sum, sum_log, log2_sum"):
+        compare(str(two), "cnn", "cnn@mean")
+
+
 def test_what_is_neither_model_nor_store_is_refused(two: Path) -> None:
     with pytest.raises(UsageError, match=r"'third' is neither a model of .*two\.zarr, or a store"):
         compare(str(two), "cnn", "third")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pdstore.analysis.readout import person_prediction
 from pdstore.errors import MissingDataError
@@ -124,13 +125,8 @@ class PersonPredictions:
 
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
-        windows = window_path(self.model.window)
-        count = int(store.read(f"{windows}/haplotype_count", gene))
-        index = store.read(f"{windows}/haplotype_index", gene)
         readout = stored_readout(store, self.group)
-        # Run by run: with all tracks of Enformer, a gene's are a gigabyte on the way.
-        runs = read_rows(store, f"{self.group}/tracks", gene, count)
-        values = person_prediction(np.concatenate([readout.of(tracks) for tracks in runs]), index)
+        values = read_person_prediction(store, self.group, window_path(self.model.window), gene, readout)
         store.write(f"{self.group}/expression", gene, values)
 
     def gather(self, store: Store) -> None:
@@ -138,3 +134,28 @@ class PersonPredictions:
 
     def describe(self, store: Store, block: Block) -> str:
         return f"predictions of people for gene {gene_label(store, block[0])}"
+
+
+def read_person_prediction(store: Store, group: str, windows: str, gene: int, readout: Readout) -> NDArray[np.float64]:
+    """A gene's predictions of people, read out of the stored tracks.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    group, windows : str
+        Paths of the model's predictions, and of the windows that they are of.
+    gene : int
+        Row of genes/, whose tracks are filled.
+    readout : Readout
+        How tracks become one number.
+
+    Returns
+    -------
+    ndarray of float64, shape (people,)
+    """
+    count = int(store.read(f"{windows}/haplotype_count", gene))
+    index = store.read(f"{windows}/haplotype_index", gene)
+    # Run by run: with all tracks of Enformer, a gene's are a gigabyte on the way.
+    runs = read_rows(store, f"{group}/tracks", gene, count)
+    return person_prediction(np.concatenate([readout.of(tracks) for tracks in runs]), index)

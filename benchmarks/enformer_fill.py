@@ -4,9 +4,9 @@
 
 Needs bcftools and the real cohort of ../shared/data. Weights are random, made once where no folder is given: 1 GB. The
 bare network is enformer-pytorch's own forward, one window after the other in one process (on a GPU, in batches as
-fill's); half of it runs before the fill and half after, so that what else the machine does meets both. The fill's start,
-worker and weights, is a fixed cost: its rate is given with it, and from the first window on. On two CPU cores it takes
-a quarter of an hour.
+fill's); half of it runs before the fill and half after, so that what else the machine does meets both. The start of the
+fill, worker and weights, is a fixed cost: the rate is given with it, and from the first window on. On two CPU cores it
+takes a quarter of an hour.
 """
 
 import argparse

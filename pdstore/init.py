@@ -238,7 +238,7 @@ def _read_adjustment(sources: Sources, people: Sequence[str], counts: Counts) ->
     if covariates.names and not residualised:
         counts.notes.append("covariates are recorded, and taken out of nothing: that is --residualise")
     taken_out = len(residualised) + sources.expression_pcs
-    if taken_out + 1 + MIN_FREEDOM > len(people):
+    if taken_out and taken_out + 1 + MIN_FREEDOM > len(people):
         raise InputError(
             f"{taken_out} covariates and expression PCs are too many for {len(people)} people: expected at most "
             f"{max(0, len(people) - 1 - MIN_FREEDOM)}"

@@ -8,6 +8,7 @@ import pytest
 import zarr
 
 from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError, StoreError
+from pdstore.schema import FORMAT_VERSION
 from pdstore.store import create_store, mark_complete, open_store, read_together
 
 
@@ -25,8 +26,9 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_format_is_refused_with_both_versions(tmp_path: Path) -> None:
-    mark_complete(create_store(tmp_path / "new.zarr"), {"pdstore_format": 4})
-    with pytest.raises(StoreError, match=r"format 4, but this pdstore reads format 3"):
+    mark_complete(create_store(tmp_path / "new.zarr"), {"pdstore_format": FORMAT_VERSION + 1})
+    versions = f"format {FORMAT_VERSION + 1}, but this pdstore reads format {FORMAT_VERSION}"
+    with pytest.raises(StoreError, match=versions):
         open_store(tmp_path / "new.zarr")
 
 

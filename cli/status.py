@@ -115,8 +115,6 @@ def _gene_table(status: Mapping[str, Any]) -> Any:
 
 def _print_counts(console: Any, counts: Mapping[str, int]) -> None:
     for what, count in counts.items():
-        if not count:
-            continue
         console.print(plain(f"{count:>11,}  {what}"))
 
 

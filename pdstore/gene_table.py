@@ -233,7 +233,7 @@ def select(columns: Columns, wanted: Filter, sort: SortedBy | None = None, top: 
 
 def _order(columns: Columns, sort: SortedBy, rows: NDArray[np.int64], abs_r: NDArray[np.float64]) -> NDArray[np.int64]:
     if sort == "gene":
-        return np.argsort(columns["gene"][rows].astype(str), kind="stable")
+        return np.argsort(columns["gene"][rows].astype(object), kind="stable")
     values = {
         "abs_r": -abs_r,
         "drivers": -columns["driver_count"],

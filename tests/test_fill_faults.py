@@ -131,7 +131,11 @@ def test_sigkill_of_the_whole_fill(
 def test_sigkill_of_a_worker(path: Path, straight: Path, arguments: list[str], pdstore: Program) -> None:
     with started(arguments, "slow 0.2") as process:
         wait_for(process, "predictions: 3 blocks")
-        time.sleep(1.5)
+        # The first that a worker writes: it has started, and has more to do.
+        first = path / "predictions" / "cnn" / "reference_tracks" / "c"
+        while not any(first.glob("*/0/0")):
+            assert process.poll() is None
+            time.sleep(0.05)
         for worker in worker_processes(process):
             worker.kill()
         _, said = process.communicate(timeout=120)

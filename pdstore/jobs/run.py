@@ -145,6 +145,7 @@ def quiet_logs() -> None:
     import dask
 
     # distributed reads the level of its log when it is imported.
-    dask.config.set({"logging.distributed": "critical"})
-    for name in ("distributed", "asyncio"):
+    names = ("distributed", "distributed.client", "asyncio")
+    dask.config.set({"logging": dict.fromkeys(names, "critical")})
+    for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL)

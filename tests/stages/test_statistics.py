@@ -215,7 +215,7 @@ def test_a_model_with_other_options_is_refused_by_the_worker(filled: Path, cnn: 
     options = dict(cnn.describe().options)
     for stage in (Predictions(cnn), Attributions(cnn)):
         store.group(stage.group).attrs["model_options"] = options | {"pool": 99}
-        with pytest.raises(ProvenanceError, match="model_options pool 99, but pool 100 is given"):
+        with pytest.raises(ProvenanceError, match="filled with pool 99, but pool 100 is given"):
             stage.run(store, (0, 0))
 
 

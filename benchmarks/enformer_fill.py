@@ -71,7 +71,8 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.1):
+        # Seldom: looking through all processes takes time from the model.
+        while not self._ended.wait(5):
             for child in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     self.peak = max(self.peak, child.memory_info().rss)

@@ -21,7 +21,7 @@ def command(
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
-    model: Annotated[str, typer.Option("--model", "-m", help="enformer, xpresso, cnn, or a plugin's.")] = "",
+    model: Annotated[str, typer.Option("--model", "-m", help="enformer, xpresso, cnn, predixcan, or a plugin's.")] = "",
     weights: Annotated[
         Path | None,
         typer.Option("--weights", "-w", help="The model's weights: a file; for enformer also a folder or a hub name."),
@@ -165,6 +165,9 @@ def command(
         note(f"failed: {len(report.failures) - _FAILURES_SHOWN:,} more blocks")
     if report.genes_outside_contig:
         note(f"genes whose windows leave their contig: {report.genes_outside_contig:,}; the bases beyond it are N")
+    if report.weights:
+        said = "; ".join(f"{what}: {count:,}" for what, count in report.weights.items())
+        note(f"{said}; genes without a weight that could be used: {report.genes_without_prediction:,}")
     if report.genes_without_r:
         reason = "not measured, no variance, or under 3 people"
         note(f"genes without a correlation: {report.genes_without_r:,} ({reason})")

@@ -9,7 +9,7 @@ import typer
 
 from pdstore.errors import PdstoreError
 
-from . import clear, compare, demo, export, fill, genes, import_, init, query, schema, status, validate
+from . import clear, compare, demo, export, fill, genes, import_, init, query, schema, status, train, validate
 from .output import note, plain
 
 app = typer.Typer(
@@ -29,7 +29,8 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
-            note("interrupted; nothing half-done was kept" if command is not fill.command else fill.INTERRUPTED)
+            said = {fill.command: fill.INTERRUPTED, train.predixcan: train.INTERRUPTED}
+            note(said.get(command, "interrupted; nothing half-done was kept"))
             raise typer.Exit(130) from None
 
     return run
@@ -38,6 +39,11 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 for module in (demo, init, import_, fill, clear, status, query, genes, compare, export, validate, schema):
     # A module cannot be called import.
     app.command(name=module.__name__.rsplit(".", 1)[-1].rstrip("_"))(_interruptible(module.command))
+
+for registered in train.app.registered_commands:
+    assert registered.callback is not None
+    registered.callback = _interruptible(registered.callback)
+app.add_typer(train.app, name="train")
 
 _debug = False
 

@@ -159,6 +159,8 @@ def _r_with_readout(store: Store, model: str, name: str) -> NDArray[np.float64]:
 
     store.require_people()
     group, windows = f"predictions/{model}", f"windows/{window_of(store, model)}"
+    if f"{group}/tracks" not in store:
+        raise UsageError(f"{model} has no tracks to read out: compare {model} instead of {model}@{name}")
     stored = stored_readout(store, group)
     if name not in (*READOUTS, stored.name):
         raise UsageError(f"there is no readout {name!r} without weights: the readouts are {', '.join(READOUTS)}")

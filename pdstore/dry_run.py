@@ -90,7 +90,7 @@ def dry_run(
     store.require_people()
     rows = selected_genes(store, genes)
     check_usable(store, model, selected, cluster)
-    sizes = window_sizes(store, model.window, rows)
+    sizes = window_sizes(store, model, rows)
     plans = plan_stages(store, model, selected, rows, sizes)
     rates: list[float] = []
     if any(plan.model_windows for plan in plans):

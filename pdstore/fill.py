@@ -25,19 +25,22 @@ from pdstore.models.registry import ModelReference
 from pdstore.plan import check_disk, plan_stages, window_sizes
 from pdstore.query import find_gene
 from pdstore.stages.attributions import Attributions, IsmEffects
+from pdstore.stages.dosage import DosageEffects, DosagePredictions, WindowsInPlace
 from pdstore.stages.eqtl import Eqtl
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL, check_model
 from pdstore.stages.predictions import PersonPredictions, Predictions
 from pdstore.stages.readouts import chosen_readout, differs, set_readout
 from pdstore.stages.stage import Block, Stage
 from pdstore.stages.statistics import Statistics
-from pdstore.stages.windows import Windows, windows_outside_contig
-from pdstore.store import Store, open_store
+from pdstore.stages.windows import Windows, total_counts, windows_outside_contig
+from pdstore.store import Store, genes_written, open_store
 
 if TYPE_CHECKING:
     from pdstore.jobs.run import Client
 
-STAGES: dict[str, tuple[Callable[[ModelReference], Stage], ...]] = {
+Steps = tuple[Callable[[ModelReference], Stage], ...]
+
+STAGES: dict[str, Steps] = {
     "windows": (lambda model: Windows(model.window),),
     "predictions": (Predictions, PersonPredictions),
     "attributions": (Attributions, IsmEffects),
@@ -45,6 +48,13 @@ STAGES: dict[str, tuple[Callable[[ModelReference], Stage], ...]] = {
     "statistics": (Statistics,),
 }
 """Steps of each stage by its name, in the order in which they are filled."""
+
+DOSAGE_STAGES: dict[str, Steps] = STAGES | {
+    "windows": (lambda model: WindowsInPlace(model.window),),
+    "predictions": (DosagePredictions,),
+    "attributions": (DosageEffects,),
+}
+"""The same for models that take dosages."""
 
 
 class Observer(Protocol):
@@ -81,6 +91,10 @@ class FillReport:
         Genes whose window leaves the contig; the bases beyond are N.
     genes_without_r : int
         Genes with statistics but without a correlation: not measured, no variance, or fewer than three people.
+    weights : dict
+        Of a model of dosages: what became of its weights, over the filled genes.
+    genes_without_prediction : int
+        Genes for which a model of dosages knows no allele of the store.
     genes_without_selection : int
         Genes whose drivers are undefined: the sum of ISM x dosage does not correlate positively with the prediction,
         no allele varies, or there are fewer than three people.
@@ -92,6 +106,8 @@ class FillReport:
     readouts_changed: list[str] = field(default_factory=list)
     genes_outside_contig: int = 0
     genes_without_r: int = 0
+    weights: dict[str, int] = field(default_factory=dict)
+    genes_without_prediction: int = 0
     genes_without_selection: int = 0
 
 
@@ -176,7 +192,7 @@ def fill(
     with held_lease(url, "fill") as lease, ExitStack() as stack:
         store = open_store(url, "r+", lease)
         store.remove_leftovers()
-        check_disk(store, plan_stages(store, model, selected, rows, window_sizes(store, model.window, rows)))
+        check_disk(store, plan_stages(store, model, selected, rows, window_sizes(store, model, rows)))
         clients = stack.enter_context(worker_clients(cluster or Cluster(), model, observer))
         report = FillReport()
         for name in selected:
@@ -207,7 +223,7 @@ def selected_genes(store: Store, genes: Sequence[str]) -> list[int]:
 
 def steps(model: ModelReference, stage: str) -> list[Stage]:
     """The steps of a stage."""
-    return [make_step(model) for make_step in STAGES[stage]]
+    return [make_step(model) for make_step in (DOSAGE_STAGES if model.takes_dosages else STAGES)[stage]]
 
 
 def check_usable(store: Store, model: ModelReference, selected: Sequence[str], cluster: Cluster) -> None:
@@ -284,6 +300,11 @@ def _fill_step(
 def _count(store: Store, model: ModelReference, report: FillReport) -> None:
     if "windows" in report.computed:
         report.genes_outside_contig = windows_outside_contig(store, model.window)
+    if model.takes_dosages and DosagePredictions.name in report.computed:
+        predictions = DosagePredictions(model)
+        done_genes = sorted(genes_written(store, f"{predictions.group}/expression"))
+        report.weights = total_counts(store, predictions.group, done_genes)
+        report.genes_without_prediction = predictions.without_prediction(store, done_genes)
     if "statistics" in report.computed:
         statistics = f"statistics/{model.label}"
         done = store.read_if_filled(f"{statistics}/n_samples") >= 0

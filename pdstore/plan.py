@@ -15,6 +15,7 @@ from pdstore.models.protocol import ModelDescription
 from pdstore.models.registry import ModelReference
 from pdstore.schema import encoded_size, filled_array, schema_of
 from pdstore.stages.gene_window import reaches, read_calls, read_gene_window, window_path
+from pdstore.stages.model_group import GROUPS_OF_A_MODEL
 from pdstore.stages.stage import pending_runs, runs_of
 from pdstore.stages.statistics import GENE_STATISTICS
 from pdstore.store import Store, genes_written
@@ -76,24 +77,29 @@ class StagePlan:
     bytes: int
 
 
-def window_sizes(store: Store, window: WindowSpec, genes: Sequence[int]) -> WindowSizes:
+def window_sizes(store: Store, model: ModelReference, genes: Sequence[int]) -> WindowSizes:
     """Count what the windows of genes hold: from the filled windows, and from genotypes where there are none.
+
+    Of a model that takes dosages the variants alone are counted.
 
     Parameters
     ----------
     store : Store
         The store.
-    window : WindowSpec
-        The window.
+    model : ModelReference
+        The model whose windows they are.
     genes : sequence of int
         Rows of genes/.
     """
+    window = model.window
     known = np.full(len(genes), -1, dtype=np.int64)
     path = window_path(window)
     if window.name in store.members("windows") and f"{path}/haplotype_count" in store:
         known = store.read_if_filled(f"{path}/haplotype_count")[list(genes)].astype(np.int64)
     found = reaches(store, window, genes)
     variants = np.array([reach.alleles.stop - reach.alleles.start for reach in found], dtype=np.int64)
+    if model.takes_dosages:
+        return WindowSizes(np.zeros(len(genes), dtype=np.int64), variants, 1.0, len(genes))
     unknown = np.flatnonzero(known < 0)
     sampled = _evenly(unknown, SAMPLED_GENES)
     for index in sampled:
@@ -146,19 +152,27 @@ def plan_stages(
     widest = int(sizes.variants.max(initial=1))
     plans = []
     for stage in stages:
-        if stage in ("predictions", "attributions"):
+        if stage in GROUPS_OF_A_MODEL and not model.takes_dosages:
             derived = 8 * (people if stage == "predictions" else widest)
             plans.append(_plan_of_model(store, model, stage, genes, sizes, derived, supposed_people is not None))
             continue
-        group = f"{stage}/{model.label if stage == 'statistics' else model.window.name}"
+        group = f"{stage}/{model.window.name if stage in ('windows', 'eqtl') else model.label}"
         mark = filled_array(group)
         written = genes_written(store, mark) if supposed_people is None and mark in store else set()
+        if stage == "windows" and model.takes_dosages:
+            # It needs none.
+            written = set(genes)
         todo = np.array([gene not in written for gene in genes], dtype=bool)
         if stage == "windows":
             size = _windows_size(store, model.window, genes, sizes.haplotypes[todo])
         else:
-            values = 16 if stage == "eqtl" else 20
-            size = int(todo.sum()) * (values * widest + 8 * len(GENE_STATISTICS))
+            of_a_gene = {
+                "predictions": 8 * people,
+                "attributions": 8 * widest,
+                "eqtl": 24 * widest,
+                "statistics": 24 * widest + 8 * len(GENE_STATISTICS),
+            }
+            size = int(todo.sum()) * of_a_gene[stage]
         plans.append(StagePlan(stage, "genes", int(todo.sum()), len(genes) - int(todo.sum()), int(todo.sum()), 0, size))
     return plans
 

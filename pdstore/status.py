@@ -12,6 +12,7 @@ from pdstore.query import find_gene
 from pdstore.schema import schema_of
 from pdstore.stages.model_group import COMMON
 from pdstore.stages.stage import run_length, runs_of
+from pdstore.stages.windows import total_counts
 from pdstore.store import Store, genes_written
 
 FILLED = ("windows", "predictions", "attributions", "eqtl", "statistics")
@@ -38,7 +39,8 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
         ``store``, ``genome_build``, ``level`` (``"full"`` or ``"summary"``), ``people``, ``genes``, ``variants``,
         ``bytes``; ``writer``: who fills or clears it now, else null; ``sources``: what `init` took, left out and noted;
         ``groups``: one object a group that `fill` makes, with ``group``, ``filled`` and ``genes`` (numbers of genes),
-        ``bytes`` on disk, ``state`` (``"filled"``, ``"partly filled"``, ``"empty"``, ``"stale"`` or ``"damaged"``),
+        ``bytes`` on disk, ``state`` (``"filled"``, ``"partly filled"``, ``"empty"``, ``"in place"`` (windows that no
+        model needs the sequence of), ``"stale"`` or ``"damaged"``),
         ``reason`` (why it is stale or damaged, else null) and ``counts`` (null where it counts nothing). With genes
         also ``by_gene``: one object a gene, with
         ``gene``, ``id`` and ``groups``, which has for each group ``state`` (as above, or ``"missing"``), and ``blocks``
@@ -129,16 +131,32 @@ def _group_status(store: Store, path: str, genes: int) -> dict[str, Any]:
     try:
         filled = len(_filled_genes(store, path))
         reason = _stale_because(store, path)
-        counts = store.group(path).attrs.asdict().get("counts")
+        counts = _counts(store, path)
     except (DamagedDataError, MissingDataError) as error:
         # The one command that must still answer for the other groups.
         return status | {"state": "damaged", "reason": str(error), "counts": None}
     state = "stale" if reason else "empty" if not filled else "filled" if filled == genes else "partly filled"
-    if isinstance(counts, dict):
-        counts = {str(what): count for what, count in counts.items() if isinstance(count, int)}
-    else:
-        counts = None
+    if state == "empty" and _is_in_place(store, path):
+        state = "in place"
     return status | {"filled": filled, "state": state, "reason": reason, "counts": counts}
+
+
+def _counts(store: Store, path: str) -> dict[str, int] | None:
+    """What a group counts: over all genes in an attribute, or gene by gene."""
+    counts = store.group(path).attrs.asdict().get("counts")
+    if isinstance(counts, dict):
+        return {str(what): count for what, count in counts.items() if isinstance(count, int)}
+    if path.startswith("predictions/") and f"{path}/gene_counts" in store:
+        return total_counts(store, path, sorted(genes_written(store, f"{path}/gene_counts")))
+    return None
+
+
+def _is_in_place(store: Store, path: str) -> bool:
+    """Whether windows are only of models that take dosages, and need no sequence."""
+    parent, window = path.split("/")
+    groups = [f"predictions/{label}" for label in store.members("predictions")]
+    of_window = [group for group in groups if store.group(group).attrs.get("window") == window]
+    return parent == "windows" and bool(of_window) and not any(f"{group}/tracks" in store for group in of_window)
 
 
 def _filled_genes(store: Store, path: str) -> set[int]:

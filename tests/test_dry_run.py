@@ -49,7 +49,7 @@ class Silent:
 
 def plans_of(path: Path, model: ModelReference, rows: list[int]) -> dict[str, StagePlan]:
     store = open_store(path)
-    plans = plan_stages(store, model, list(STAGES), rows, window_sizes(store, model.window, rows))
+    plans = plan_stages(store, model, list(STAGES), rows, window_sizes(store, model, rows))
     return {plan.stage: plan for plan in plans}
 
 
@@ -110,20 +110,20 @@ def geuvadis_unfilled(geuvadis: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_haplotypes_are_those_that_a_fill_makes(unfilled: Path, filled: Path, cnn: ModelReference) -> None:
     rows = list(range(24))
-    sizes = window_sizes(open_store(unfilled), cnn.window, rows)
+    sizes = window_sizes(open_store(unfilled), cnn, rows)
     made = open_store(filled).read(f"windows/{cnn.window.name}/haplotype_count")
     assert sizes.counted == 24
     np.testing.assert_array_equal(sizes.haplotypes, made)
     np.testing.assert_array_equal(sizes.variants, open_store(filled).read(f"windows/{cnn.window.name}/variant_count"))
     # And where they are known.
-    np.testing.assert_array_equal(window_sizes(open_store(filled), cnn.window, rows[::-1]).haplotypes, made[::-1])
+    np.testing.assert_array_equal(window_sizes(open_store(filled), cnn, rows[::-1]).haplotypes, made[::-1])
 
 
 def test_haplotypes_of_real_people_are_those_that_a_fill_makes(
     geuvadis: Path, geuvadis_unfilled: Path, xpresso: ModelReference
 ) -> None:
     made = open_store(geuvadis).read(f"windows/{xpresso.window.name}/haplotype_count")
-    sizes = window_sizes(open_store(geuvadis_unfilled), xpresso.window, list(range(len(made))))
+    sizes = window_sizes(open_store(geuvadis_unfilled), xpresso, list(range(len(made))))
     np.testing.assert_array_equal(sizes.haplotypes, made)
 
 
@@ -171,8 +171,8 @@ def test_model_runs_are_the_same_where_the_windows_are_filled(
     filled: Path, unfilled: Path, cnn: ModelReference
 ) -> None:
     rows = list(range(24))
-    from_genotypes = window_sizes(open_store(unfilled), cnn.window, rows)
-    from_windows = window_sizes(open_store(filled), cnn.window, rows)
+    from_genotypes = window_sizes(open_store(unfilled), cnn, rows)
+    from_windows = window_sizes(open_store(filled), cnn, rows)
     expected, found = (
         plan_stages(open_store(unfilled), cnn, ["attributions"], rows, sizes)[0].model_windows
         for sizes in (from_genotypes, from_windows)
@@ -258,7 +258,7 @@ def test_of_many_genes_some_are_counted_and_the_others_taken_for_their_mean(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(pdstore.plan, "SAMPLED_GENES", 5)
-    sizes = window_sizes(open_store(unfilled), cnn.window, list(range(24)))
+    sizes = window_sizes(open_store(unfilled), cnn, list(range(24)))
     made = open_store(filled).read(f"windows/{cnn.window.name}/haplotype_count")
     assert sizes.counted == 5
     counted = np.unique(np.linspace(0, 23, 5).astype(int))
@@ -275,7 +275,7 @@ def test_genes_whose_windows_are_filled_are_known_beside_those_that_are_sampled(
 ) -> None:
     fill_now(open_store(path, "r+"), cnn, [3, 4])
     monkeypatch.setattr(pdstore.plan, "SAMPLED_GENES", 2)
-    sizes = window_sizes(open_store(path), cnn.window, list(range(24)))
+    sizes = window_sizes(open_store(path), cnn, list(range(24)))
     made = open_store(filled).read(f"windows/{cnn.window.name}/haplotype_count")
     assert sizes.counted == 4
     np.testing.assert_array_equal(sizes.haplotypes[[0, 3, 4, 23]], made[[0, 3, 4, 23]])

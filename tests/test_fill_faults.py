@@ -161,7 +161,7 @@ def test_a_disk_that_is_full_beforehand_is_seen_before_anything_is_written(
     from pdstore.plan import check_disk, plan_stages, window_sizes
 
     store, rows = open_store(path), list(range(24))
-    plans = plan_stages(store, cnn, ["windows", "predictions"], rows, window_sizes(store, cnn.window, rows))
+    plans = plan_stages(store, cnn, ["windows", "predictions"], rows, window_sizes(store, cnn, rows))
     check_disk(store, plans)
     disk = os.statvfs(path)
     monkeypatch.setattr(os, "statvfs", lambda _: type("Disk", (), {"f_frsize": disk.f_frsize, "f_bavail": 2}))

@@ -84,6 +84,28 @@ def alternate_dosage(carried: NDArray[np.bool_]) -> NDArray[np.int8]:
     return dosage
 
 
+def diploid_dosage(carried: NDArray[np.bool_], absent: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Copies of each alternate allele, the one haplotype of a haploid person counted as often as ploidy.
+
+    So weighs an allele in a person's prediction, which is a mean over the haplotypes there are.
+
+    Parameters
+    ----------
+    carried : ndarray of bool, shape (alleles, people, ploidy)
+        Which haplotypes carry the allele.
+    absent : ndarray of bool, shape (people, ploidy)
+        True where a person has no such haplotype.
+
+    Returns
+    -------
+    ndarray of float64, shape (alleles, people)
+        0 for people without a haplotype.
+    """
+    haplotypes = np.maximum((~absent).sum(axis=1), 1)
+    dosage: NDArray[np.float64] = alternate_dosage(carried) * (absent.shape[1] / haplotypes)
+    return dosage
+
+
 def distinct_haplotypes(applied: NDArray[np.bool_], absent: NDArray[np.bool_]) -> DistinctHaplotypes:
     """The distinct haplotypes among people's.
 

@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -140,6 +141,7 @@ def _scheduler_gone() -> JobError:
     return JobError("the dask scheduler is gone, or was restarted; what was computed is kept, fill again to go on")
 
 
+@cache
 def quiet_logs() -> None:
     """Let dask say nothing by itself: what goes wrong is told by `run_tasks`."""
     import dask

@@ -1,9 +1,9 @@
 """What pdstore asks of a model; nothing else in pdstore knows which model it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, Self, get_args
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,10 @@ NO_OPTIONS = ModelOptions()
 """Nothing is asked of a model beside its weights."""
 
 
+NO_READOUT = "none"
+"""The readout of a model without tracks: it predicts the one number itself."""
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """What is known of a model before its network is loaded.
@@ -76,7 +80,8 @@ class ModelDescription:
     track_names : tuple of str
         Names of the output tracks.
     readout : str
-        How its tracks become one number where nobody says otherwise: a name in `pdstore.analysis.readout.READOUTS`.
+        How its tracks become one number where nobody says otherwise: a name in `pdstore.analysis.readout.READOUTS`,
+        or `NO_READOUT`.
     options : mapping
         What changes its outputs beside the weights; recorded in the store.
     windows_per_block : int
@@ -91,8 +96,8 @@ class ModelDescription:
     windows_per_block: int = 64
 
 
-class SequenceModel(Protocol):
-    """A model from sequence windows to tracks.
+class Model(Protocol):
+    """What every model tells of itself.
 
     Attributes
     ----------
@@ -102,15 +107,12 @@ class SequenceModel(Protocol):
         Which fields of `ModelOptions` it knows.
     description : ModelDescription
         What `describe` gave.
-    batch_size : int
-        Windows that `predict` is given at once.
     weights_digest : str
         SHA-256 of the weights, hexadecimal.
     """
 
     name: ClassVar[str]
     takes: ClassVar[frozenset[str]]
-    batch_size: int
     weights_digest: str
 
     @property
@@ -144,6 +146,18 @@ class SequenceModel(Protocol):
         """The model, ready to predict; raises as `describe` does."""
         ...
 
+
+class SequenceModel(Model, Protocol):
+    """A model from sequence windows to tracks.
+
+    Attributes
+    ----------
+    batch_size : int
+        Windows that `predict` is given at once.
+    """
+
+    batch_size: int
+
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Outputs for windows.
 
@@ -156,6 +170,77 @@ class SequenceModel(Protocol):
         -------
         ndarray of float32, shape (batch, bins, tracks)
         """
+        ...
+
+
+class GeneAlleles(NamedTuple):
+    """The alternate alleles around a gene.
+
+    Attributes
+    ----------
+    contig : str
+        As the store names it.
+    position : ndarray of int64, shape (alleles,)
+        1-based.
+    ref, alt : ndarray of object (str), shape (alleles,)
+        Trimmed alleles, upper case.
+    """
+
+    contig: str
+    position: NDArray[np.int64]
+    ref: NDArray[np.object_]
+    alt: NDArray[np.object_]
+
+
+class AlleleWeights(NamedTuple):
+    """A gene's model: a person's prediction is offset + the sum of weight x dosage of the alternate allele.
+
+    Attributes
+    ----------
+    weight : ndarray of float64, shape (folds + 1, alleles)
+        Expression per alternate allele; NaN for alleles that the model does not know. The first row is the model's, the
+        others are of people it was trained on.
+    offset : ndarray of float64, shape (folds + 1,)
+        Expression of a person without alternate alleles.
+    counts : ndarray of int64, shape (counts,)
+        What became of the model's weights, in the order of `DosageModel.counts`.
+    """
+
+    weight: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which alleles have a weight: bool, shape (alleles,)."""
+        known: NDArray[np.bool_] = ~np.isnan(self.weight[0])
+        return known
+
+
+class DosageModel(Model, Protocol):
+    """A model from dosages of the alleles around a gene to one number a person: linear, gene by gene.
+
+    Attributes
+    ----------
+    counts : tuple of str
+        What it counts of a gene's weights: how many there are, how many are used, and why not the others.
+    build : str or None
+        Genome build that its weights name.
+    """
+
+    counts: ClassVar[tuple[str, ...]]
+    build: str | None
+
+    def has_weights(self, gene_id: str) -> bool:
+        """Whether the model knows a gene."""
+        ...
+
+    def allele_weights(self, gene_id: str, alleles: GeneAlleles) -> AlleleWeights:
+        """A gene's weights for the alleles around it; NaN for all, and counts of 0, where it has none."""
+        ...
+
+    def fold_of(self, people: Sequence[str]) -> NDArray[np.int64]:
+        """Which row of `AlleleWeights` is each person's: one that was trained without them. int64, shape (people,)."""
         ...
 
 

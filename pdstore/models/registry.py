@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import cast
 
 from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.models.device import in_model_thread
-from pdstore.models.protocol import ModelDescription, ModelOptions, SequenceModel
+from pdstore.models.protocol import DosageModel, Model, ModelDescription, ModelOptions, SequenceModel
 from pdstore.models.weights import Stamp, weights_stamp
 
 ENTRY_POINT_GROUP = "pdstore.models"
 
-_LOADED: "dict[tuple[ModelReference, Stamp], SequenceModel]" = {}
+_LOADED: "dict[tuple[ModelReference, Stamp], Model]" = {}
 """The one model that is loaded: weights may be replaced under the name of a file while a worker lives."""
 
 
@@ -26,7 +27,7 @@ def model_names() -> list[str]:
 
 
 @cache
-def model_class(name: str) -> type[SequenceModel]:
+def model_class(name: str) -> type[Model]:
     """The model registered under a name.
 
     Raises
@@ -41,7 +42,7 @@ def model_class(name: str) -> type[SequenceModel]:
         close = difflib.get_close_matches(name, model_names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ModelError(f"there is no model {name!r}: the models are {', '.join(model_names())}{hint}")
-    loaded: type[SequenceModel] = entries[0].load()
+    loaded: type[Model] = entries[0].load()
     return loaded
 
 
@@ -104,8 +105,20 @@ class ModelReference:
         """SHA-256 of the weights, read anew: a file may change under one name."""
         return model_class(self.name).digest(self.weights)
 
+    @property
+    def takes_dosages(self) -> bool:
+        """Whether it is a `DosageModel`, rather than a `SequenceModel`."""
+        return hasattr(model_class(self.name), "allele_weights")
+
     def load(self) -> SequenceModel:
-        """The model, loaded once a process."""
+        """The model of sequences, loaded once a process."""
+        return cast(SequenceModel, self._load())
+
+    def load_dosage_model(self) -> DosageModel:
+        """The model of dosages, loaded once a process."""
+        return cast(DosageModel, self._load())
+
+    def _load(self) -> Model:
         stamp = weights_stamp(self.weights)
         loaded = _LOADED.get((self, stamp))
         return loaded if loaded is not None else in_model_thread(_load, self, stamp)
@@ -125,7 +138,7 @@ def _describe(reference: ModelReference, stamp: Stamp) -> ModelDescription:
     return model.describe(reference.weights, reference.options, reference.device)
 
 
-def _load(reference: ModelReference, stamp: Stamp) -> SequenceModel:
+def _load(reference: ModelReference, stamp: Stamp) -> Model:
     """Load the model, in the model thread; the one before is let go first."""
     if (reference, stamp) not in _LOADED:
         _LOADED.clear()

@@ -6,7 +6,7 @@ from typing import Any
 
 from pdstore.errors import ProvenanceError
 from pdstore.models.device import device_type
-from pdstore.models.protocol import SequenceModel
+from pdstore.models.protocol import NO_READOUT, Model
 from pdstore.models.registry import ModelReference
 from pdstore.store import Store
 
@@ -14,6 +14,10 @@ GROUPS_OF_A_MODEL = ("predictions", "attributions")
 
 COMMON = ("weights_sha256", "model_options", "readout", "readout_weights_sha256")
 """Attributes that what statistics are computed from must have in common."""
+
+
+_OF_TRACKS = ("tracks", "alternate_tracks", "reference_tracks", "track_name", "readout_weight")
+_OF_DOSAGES = ("gene_counts", "count_name")
 
 
 def provenance(model: ModelReference) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def check_model(store: Store, model: ModelReference) -> None:
         _require_same(path, store.group(path).attrs.asdict(), given)
 
 
-def require_same_model(store: Store, group: str, reference: ModelReference, model: SequenceModel) -> None:
+def require_same_model(store: Store, group: str, reference: ModelReference, model: Model) -> None:
     """Raise `ProvenanceError` where the model that a worker loaded is not what a group was begun with."""
     given = {
         "model": model.name,
@@ -81,7 +85,8 @@ def create_model_group(
     if is_filled(store, path):
         attributes = store.group(path).attrs.asdict()
     given = {"pdstore_version": version("pdstore"), **attributes, **provenance(model)}
-    store.create_group(path, all_sizes, given, without=("readout_weight",))
+    without = _OF_TRACKS if described.readout == NO_READOUT else ("readout_weight", *_OF_DOSAGES)
+    store.create_group(path, all_sizes, given, without)
 
 
 def derived_from(store: Store, label: str) -> dict[str, Any]:

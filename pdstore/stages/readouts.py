@@ -72,6 +72,8 @@ def chosen_readout(store: Store, model: ModelReference, name: str | None, weight
         raise UsageError(f"--readout-weights are those of --readout {ELASTIC_NET}")
     if name is None:
         return None
+    if model.takes_dosages:
+        raise UsageError(f"model {model.name} has no tracks to read out: leave --readout out")
     if name != ELASTIC_NET:
         return Readout(name)
     predictions = f"predictions/{model.label}"

@@ -15,7 +15,7 @@ from pdstore.analysis.fdr import benjamini_hochberg
 from pdstore.analysis.null import empirical_p, null_correlations, published_test
 from pdstore.analysis.support import fraction_supported, support
 from pdstore.errors import MissingDataError
-from pdstore.haplotypes.build import alternate_dosage
+from pdstore.haplotypes.build import alternate_dosage, diploid_dosage
 from pdstore.models.registry import ModelReference
 from pdstore.schema import filled_array
 from pdstore.stages.expression import read_expression
@@ -111,10 +111,8 @@ class Statistics:
         window = read_gene_window(store, self.model.window, gene)
         columns = window.scored_columns
         calls = read_calls(store, window)
-        dosage = alternate_dosage(calls.carried[window.scored])
-        # A prediction is a mean over haplotypes: the one allele of a haploid person weighs as much as two.
-        haplotypes = np.maximum((~calls.absent).sum(axis=1), 1)
-        weighted_dosage = dosage * (calls.absent.shape[1] / haplotypes)
+        carried = calls.carried[window.scored]
+        dosage, weighted_dosage = alternate_dosage(carried), diploid_dosage(carried, calls.absent)
         prediction = store.read(f"predictions/{self.model.label}/expression", gene)
         measured = store.read("expression/observed", gene).astype(np.float64)
         observed = read_expression(store, gene)
@@ -149,6 +147,9 @@ class Statistics:
 
     def _reference_prediction(self, store: Store, gene: int) -> float:
         group = f"predictions/{self.model.label}"
+        if self.model.takes_dosages:
+            # It knows differences between people, and no level.
+            return np.nan
         return float(stored_readout(store, group).of(store.read(f"{group}/reference_tracks", gene)))
 
     def gather(self, store: Store) -> None:

@@ -1,0 +1,149 @@
+"""Elastic nets (Zou & Hastie 2005): expression from dosages, as PrediXcan does, and from a model's tracks."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+L1_RATIO = 0.5
+INNER_FOLDS = 10
+MIN_MINOR_ALLELE_FREQUENCY = 0.01
+_PENALTIES = 100
+# Of the largest penalty; the path of glmnet ends there, too, where there are more features than samples.
+_SMALLEST_PENALTY = 0.01
+_TOLERANCE = 1e-3
+
+
+class ElasticNet(NamedTuple):
+    """A linear model.
+
+    Attributes
+    ----------
+    weight : array, shape=(features,), float64, target units per feature unit
+    intercept : float
+    converged : bool
+        Whether coordinate descent reached its tolerance at every penalty.
+    """
+
+    weight: NDArray[np.float64]
+    intercept: float
+    converged: bool
+
+
+class NestedFit(NamedTuple):
+    """A model of everybody, and of everybody but each fold's people.
+
+    Attributes
+    ----------
+    weight : array, shape=(folds + 1, features), float64
+        The first row is the model of everybody.
+    offset : array, shape=(folds + 1,), float64
+        Added to weight @ features; it makes the mean prediction of those it was trained on 0.
+    out_of_fold : array, shape=(samples,), float64
+        Each sample's prediction by the model that was trained without its fold; NaN where it was not measured.
+    converged : bool
+    """
+
+    weight: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    out_of_fold: NDArray[np.float64]
+    converged: bool
+
+
+def fit_elastic_net(features: ArrayLike, target: ArrayLike, seed: int, folds: int = INNER_FOLDS) -> ElasticNet:
+    """Elastic net, half of its penalty on absolute and half on squared weights; cross-validation chooses how much.
+
+    Parameters
+    ----------
+    features : array, shape=(samples, features), any real dtype
+        Standardised before the fit; the weights are of features as they are given. One without variance gets 0.
+    target : array, shape=(samples,), any real dtype
+    seed : int
+        Of the folds.
+    folds : int, default=10
+        Of the cross-validation that chooses among 100 penalties, down to a hundredth of the smallest that leaves no
+        feature.
+
+    Returns
+    -------
+    ElasticNet
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import ElasticNetCV
+    from sklearn.model_selection import KFold
+
+    x, y = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    mean, sd = x.mean(axis=0), x.std(axis=0)
+    varies = sd > 1e-9 * np.maximum(1.0, np.abs(mean))
+    weight = np.zeros(x.shape[1])
+    if not varies.any() or np.ptp(y) == 0:
+        return ElasticNet(weight, float(y.mean()), True)
+    net = ElasticNetCV(
+        l1_ratio=L1_RATIO,
+        alphas=_PENALTIES,
+        eps=_SMALLEST_PENALTY,
+        tol=_TOLERANCE,
+        cv=KFold(min(folds, len(y)), shuffle=True, random_state=seed),
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        net.fit((x[:, varies] - mean[varies]) / sd[varies], y)
+    weight[varies] = net.coef_ / sd[varies]
+    converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    return ElasticNet(weight, float(net.intercept_ - weight @ mean), converged)
+
+
+def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike, seed: int) -> NestedFit:
+    """An elastic net of all samples, and for each fold one of the others, its penalty chosen among those alone.
+
+    Parameters
+    ----------
+    features : array, shape=(samples, features), any real dtype
+    target : array, shape=(samples,), float64
+        NaN where not measured.
+    fold : array, shape=(samples,), int
+        Fold of each sample, from 1.
+    seed : int
+        Of the inner folds.
+
+    Returns
+    -------
+    NestedFit
+
+    Notes
+    -----
+    A model that was trained without a fold knows nothing of it but the others' mean, which is low where the fold is
+    high: predictions are differences from the mean of those a model was trained on, or a model that knows nothing would
+    seem to be anticorrelated.
+    """
+    x, y, of = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64), np.asarray(fold)
+    measured = ~np.isnan(y)
+    folds = int(of.max())
+    weight, offset = np.zeros((folds + 1, x.shape[1])), np.zeros(folds + 1)
+    converged = True
+    for left_out in range(folds + 1):
+        training = measured & (of != left_out)
+        net = fit_elastic_net(x[training], y[training], seed)
+        weight[left_out] = net.weight
+        offset[left_out] = -(x[training].mean(axis=0) @ net.weight)
+        converged &= net.converged
+    out_of_fold = np.where(measured, np.vecdot(weight[of], x) + offset[of], np.nan)
+    return NestedFit(weight, offset, out_of_fold, converged)
+
+
+def common_alleles(dosage: ArrayLike, minimum: float = MIN_MINOR_ALLELE_FREQUENCY) -> NDArray[np.bool_]:
+    """Which alleles are neither too rare nor too common: a minor allele frequency above `minimum`.
+
+    Parameters
+    ----------
+    dosage : array, shape=(alleles, people), any real dtype, copies of two
+    minimum : float, default=0.01
+
+    Returns
+    -------
+    common : array, shape=(alleles,), bool
+    """
+    frequency = np.asarray(dosage, dtype=np.float64).mean(axis=1) / 2
+    common: NDArray[np.bool_] = np.minimum(frequency, 1 - frequency) > minimum
+    return common

@@ -1,0 +1,146 @@
+"""PrediXcan (Gamazon et al. 2015): expression as a weighted sum of dosages, from PredictDB files."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdstore.errors import ModelError
+from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.protocol import (
+    NO_OPTIONS,
+    NO_READOUT,
+    AlleleWeights,
+    GeneAlleles,
+    ModelDescription,
+    ModelOptions,
+)
+from pdstore.models.weights import existing_weights, weights_sha256
+from pdstore.sources.contigs import contig_aliases
+from pdstore.sources.genes import without_version
+from pdstore.sources.predictdb import FINAL, GeneWeights, PredictDb, read_predictdb
+
+REACH = 1_000_000
+"""PredictDB's models hold variants up to so many bp from a gene."""
+
+WINDOW = WindowSpec(length=2 * REACH + 1, tss_offset=REACH, strand="forward")
+
+COUNTS = (
+    "weights of the model",
+    "weights whose variant was found",
+    "of these with alleles swapped, sign flipped",
+    "weights of swapped A/T or C/G variants, strand unknown, skipped",
+    "weights of positions with other alleles, skipped",
+    "weights of positions without a variant, skipped",
+)
+_WEIGHTS, _FOUND, _SWAPPED, _PALINDROMIC, _OTHER, _ABSENT = range(len(COUNTS))
+
+_PALINDROMES = (frozenset("AT"), frozenset("CG"))
+
+
+class PrediXcan:
+    """PrediXcan as a `DosageModel`: no sequence, but the alleles around a gene."""
+
+    name: ClassVar[str] = "predixcan"
+    takes: ClassVar[frozenset[str]] = frozenset()
+    counts: ClassVar[tuple[str, ...]] = COUNTS
+    description = ModelDescription(WINDOW, 0, (), NO_READOUT)
+
+    def __init__(self, database: PredictDb, weights_digest: str) -> None:
+        self._database = database
+        self.weights_digest = weights_digest
+        self.build = database.build
+
+    @classmethod
+    def window_of(cls, weights: Path | None) -> WindowSpec:
+        """1 Mb on either side of the TSS."""
+        return WINDOW
+
+    @classmethod
+    def describe(
+        cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu"
+    ) -> ModelDescription:
+        """No track; the file is not read."""
+        existing_weights(weights, cls.name)
+        return cls.description
+
+    @classmethod
+    def digest(cls, weights: Path | None) -> str:
+        """SHA-256 of the file."""
+        return weights_sha256(existing_weights(weights, cls.name))
+
+    @classmethod
+    def load(cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu") -> Self:
+        """Load a PredictDB file; raises `ModelError` where it is none."""
+        path = existing_weights(weights, cls.name)
+        return cls(read_predictdb(path), weights_sha256(path))
+
+    def has_weights(self, gene_id: str) -> bool:
+        """Whether the file has the gene."""
+        return without_version(gene_id) in self._database.genes
+
+    def allele_weights(self, gene_id: str, alleles: GeneAlleles) -> AlleleWeights:
+        """Match a gene's weights to alleles by position, reference and alternate.
+
+        A weight whose alleles are swapped counts for the other allele: its sign is flipped, and twice the weight goes
+        into the offset. Where both alleles are each other's complement, swapped alleles may also be those of the other
+        strand: such a weight is skipped.
+        """
+        of = self._weights_of(gene_id, alleles.contig)
+        counts = np.zeros(len(COUNTS), dtype=np.int64)
+        if of is None:
+            return AlleleWeights(np.full((1, len(alleles.position)), np.nan), np.zeros(1), counts)
+        row_of = {
+            (position, ref, alt): row
+            for row, (position, ref, alt) in reversed(
+                list(enumerate(zip(alleles.position.tolist(), alleles.ref, alleles.alt, strict=True)))
+            )
+        }
+        positions = set(alleles.position.tolist())
+        weight = np.full((len(of.offset), len(alleles.position)), np.nan)
+        offset = of.offset.copy()
+        # Weights of several folds share a variant: it is counted once.
+        fates: dict[tuple[int, str, str], tuple[int, ...]] = {}
+        for position, ref, effect, fold, value in zip(*of[1:6], strict=True):
+            row, swapped = row_of.get((position, ref, effect)), False
+            if row is None:
+                row, swapped = row_of.get((position, effect, ref)), True
+            variant = (int(position), str(ref), str(effect))
+            if row is None:
+                fates[variant] = (_OTHER,) if position in positions else (_ABSENT,)
+            elif swapped and frozenset((ref, effect)) in _PALINDROMES:
+                fates[variant] = (_PALINDROMIC,)
+            else:
+                fates[variant] = (_FOUND, _SWAPPED) if swapped else (_FOUND,)
+                # An allele with a weight in one fold has one, if of 0, in each.
+                weight[:, row] = np.nan_to_num(weight[:, row])
+                weight[fold, row] += -value if swapped else value
+                offset[fold] += 2 * value if swapped else 0.0
+        counts[_WEIGHTS] = len(fates)
+        for fate in fates.values():
+            counts[list(fate)] += 1
+        return AlleleWeights(weight, offset, counts)
+
+    def fold_of(self, people: Sequence[str]) -> NDArray[np.int64]:
+        """Which row of `allele_weights` was trained without each person: int64, shape (people,)."""
+        if not self._database.fold_of:
+            return np.full(len(people), FINAL)
+        digests = (person_digest(self._database.salt, person) for person in people)
+        return np.array([self._database.fold_of.get(digest, FINAL) for digest in digests], dtype=np.int64)
+
+    def _weights_of(self, gene_id: str, contig: str) -> GeneWeights | None:
+        of = self._database.genes.get(without_version(gene_id))
+        if of is not None and of.contig and contig not in contig_aliases(of.contig):
+            raise ModelError(
+                f"gene {gene_id} lies on contig {contig}, but its weights are of variants on {of.contig}: is the store "
+                f"of genome build {self.build or 'of the file'}?"
+            )
+        return of
+
+
+def person_digest(salt: str, person: str) -> str:
+    """What a file of weights says of a person it was trained on, instead of a name: SHA-256, hexadecimal."""
+    return hashlib.sha256(f"{salt}{person}".encode()).hexdigest()

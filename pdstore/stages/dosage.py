@@ -1,0 +1,172 @@
+"""Stages of models that take dosages: the alleles around a gene have weights, and no window's sequence is built."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pdstore.errors import ModelError, ProvenanceError
+from pdstore.haplotypes.build import diploid_dosage
+from pdstore.models.protocol import AlleleWeights, DosageModel, GeneAlleles
+from pdstore.models.registry import ModelReference
+from pdstore.stages.gene_window import GeneWindow, read_calls, read_gene_window, require_windows, window_variant_sizes
+from pdstore.stages.model_group import check_model, create_model_group, next_order, require_same_model
+from pdstore.stages.readouts import Readout
+from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.stages.windows import Windows
+from pdstore.store import Store
+
+_FINAL = 0
+USED = 1
+"""Place of the weights that are used among what a model counts."""
+
+
+class WindowsInPlace(Windows):
+    """Where windows and their variants lie, without any sequence."""
+
+    def pending(self, store: Store, genes: Sequence[int]) -> Pending:
+        return Pending([], [], len(genes))
+
+    def gather(self, store: Store) -> None:
+        """Nothing was filled."""
+
+
+@dataclass(frozen=True)
+class DosagePredictions:
+    """Predictions of people: a block is a gene."""
+
+    model: ModelReference
+    name = "predictions of people"
+    unit = "genes"
+    runs_model = False
+
+    @property
+    def group(self) -> str:
+        return f"predictions/{self.model.label}"
+
+    @property
+    def _mark(self) -> str:
+        return f"{self.group}/expression"
+
+    def prepare(self, store: Store) -> None:
+        require_windows(store, self.model.window)
+        check_model(store, self.model)
+        model = self.model.load_dosage_model()
+        _require_some_match(store, self.model, model)
+        genes, people = store.array("expression/observed").shape
+        sizes = {"genes": genes, "samples": people, "counts": len(model.counts)}
+        readout = Readout(self.model.describe().readout)
+        attributes = {"order": next_order(store), **readout.attributes, "haplotypes_per_block": 1}
+        create_model_group(store, self.group, self.model, sizes, attributes)
+        if not store.chunks_written(f"{self.group}/count_name"):
+            store.write(f"{self.group}/count_name", ..., np.array(model.counts, dtype=object))
+
+    def pending(self, store: Store, genes: Sequence[int]) -> Pending:
+        return pending_genes(store, self._mark, genes)
+
+    def run(self, store: Store, block: Block) -> None:
+        (gene,) = block
+        model = self.model.load_dosage_model()
+        require_same_model(store, self.group, self.model, model)
+        window = read_gene_window(store, self.model.window, gene)
+        weights = _weights_of(store, model, window)
+        known = weights.known
+        prediction = np.full(store.array(self._mark).shape[1], np.nan)
+        if known.any():
+            calls = read_calls(store, window)
+            dosage = diploid_dosage(calls.carried[window.scored][known], calls.absent)
+            fold = model.fold_of(store.read("genotypes/sample_id").tolist())
+            # Each person by the weights that they did not help to train.
+            of_folds = weights.weight[:, known] @ dosage + weights.offset[:, None]
+            prediction = np.where(calls.absent.all(axis=1), np.nan, of_folds[fold, np.arange(len(fold))])
+        store.write(f"{self.group}/gene_counts", gene, weights.counts)
+        store.write(self._mark, gene, prediction)
+
+    def without_prediction(self, store: Store, genes: Sequence[int]) -> int:
+        """How many of some filled genes have no weight that could be used."""
+        used = self.model.load_dosage_model().counts[USED]
+        names = store.read(f"{self.group}/count_name").tolist()
+        return int((store.read_if_filled(f"{self.group}/gene_counts")[genes, names.index(used)] == 0).sum())
+
+    def gather(self, store: Store) -> None:
+        """Nothing spans several genes."""
+
+    def describe(self, store: Store, block: Block) -> str:
+        return f"predictions of people for gene {gene_label(store, block[0])}"
+
+
+@dataclass(frozen=True)
+class DosageEffects:
+    """Effects of single alleles, which are their weights: a block is a gene."""
+
+    model: ModelReference
+    name = "effects of variants"
+    unit = "genes"
+    runs_model = False
+
+    @property
+    def group(self) -> str:
+        return f"attributions/{self.model.label}"
+
+    @property
+    def _mark(self) -> str:
+        return f"{self.group}/ism"
+
+    def prepare(self, store: Store) -> None:
+        sizes = window_variant_sizes(store, self.model.window)
+        check_model(store, self.model)
+        readout = Readout(self.model.describe().readout)
+        create_model_group(store, self.group, self.model, sizes, {**readout.attributes, "variants_per_block": 1})
+
+    def pending(self, store: Store, genes: Sequence[int]) -> Pending:
+        return pending_genes(store, self._mark, genes)
+
+    def run(self, store: Store, block: Block) -> None:
+        (gene,) = block
+        model = self.model.load_dosage_model()
+        require_same_model(store, self.group, self.model, model)
+        window = read_gene_window(store, self.model.window, gene)
+        ism = np.full(store.array(self._mark).shape[1], np.nan)
+        ism[window.scored_columns] = _weights_of(store, model, window).weight[_FINAL]
+        store.write(self._mark, gene, ism)
+
+    def gather(self, store: Store) -> None:
+        """Nothing spans several genes."""
+
+    def describe(self, store: Store, block: Block) -> str:
+        return f"effects of the variants of gene {gene_label(store, block[0])}"
+
+
+def _weights_of(store: Store, model: DosageModel, window: GeneWindow) -> AlleleWeights:
+    """The model of a gene, for the scored alleles of its window."""
+    rows, scored = window.rows, window.scored_columns
+    alleles = GeneAlleles(
+        contig=str(store.read("genes/gene_contig", window.gene)),
+        position=window.position[scored].astype(np.int64),
+        ref=store.read("variants/ref", rows)[scored],
+        alt=store.read("variants/alt", rows)[scored],
+    )
+    return model.allele_weights(str(store.read("genes/gene_id", window.gene)), alleles)
+
+
+def _require_some_match(store: Store, reference: ModelReference, model: DosageModel) -> None:
+    """Raise where a model cannot be of this store: of another genome build, or without a gene or variant in common."""
+    held = store.attributes.get("genome_build")
+    build = model.build or "a genome build that it does not name"
+    if held is not None and model.build is not None and held != model.build:
+        raise ProvenanceError(f"weights {reference.weights} are of {build}, but the store is of {held}")
+    ids = store.read("genes/gene_id").tolist()
+    genes = [row for row, gene_id in enumerate(ids) if model.has_weights(gene_id)]
+    if not genes:
+        raise ModelError(
+            f"model {reference.name}: weights {reference.weights} know none of the store's {len(ids):,} genes: are "
+            "these the same identifiers (ENSG…)?"
+        )
+    # Mostly the first has one.
+    if not any(
+        _weights_of(store, model, read_gene_window(store, reference.window, gene)).known.any() for gene in genes
+    ):
+        raise ModelError(
+            f"model {reference.name}: none of the variants of weights {reference.weights}, of {build}, is applied in "
+            f"the store, which is of {held or 'a genome build that it does not name'}: are both of one build?"
+        )

@@ -166,7 +166,7 @@ def command(
     if report.genes_outside_contig:
         note(f"genes whose windows leave their contig: {report.genes_outside_contig:,}; the bases beyond it are N")
     if report.weights:
-        said = "; ".join(f"{what}: {count:,}" for what, count in report.weights.items())
+        said = "; ".join(f"{what}: {count:,}" for what, count in report.weights.items() if count)
         note(f"{said}; genes without a weight that could be used: {report.genes_without_prediction:,}")
     if report.genes_without_r:
         reason = "not measured, no variance, or under 3 people"

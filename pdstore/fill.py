@@ -298,7 +298,7 @@ def _fill_step(
 
 
 def _count(store: Store, model: ModelReference, report: FillReport) -> None:
-    if "windows" in report.computed:
+    if "windows" in report.computed and not model.takes_dosages:
         report.genes_outside_contig = windows_outside_contig(store, model.window)
     if model.takes_dosages and DosagePredictions.name in report.computed:
         predictions = DosagePredictions(model)

@@ -47,11 +47,12 @@ def model_class(name: str) -> type[Model]:
 
 
 def windows_without_weights() -> dict[str, WindowSpec]:
-    """The windows of the registered models that know theirs without weights, by name of the model."""
+    """The windows of the registered models of sequences that know theirs without weights, by name of the model."""
     windows = {}
     for name in model_names():
-        with contextlib.suppress(ModelError):
-            windows[name] = model_class(name).window_of(None)
+        if not ModelReference(name, None).takes_dosages:
+            with contextlib.suppress(ModelError):
+                windows[name] = model_class(name).window_of(None)
     return windows
 
 

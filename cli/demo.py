@@ -27,7 +27,7 @@ def command(
     from pdstore.query import query_gene
     from pdstore.store import open_store
 
-    from .gene_table import print_gene
+    from .gene_answer import print_gene
     from .progress import FillProgress
 
     with FillProgress() as progress:

@@ -258,7 +258,7 @@ def worker_clients(
             workers = cluster.local_workers(stage.runs_model, visible_gpus(model.device))
             size = (workers, 2 if stage.runs_model else 1)
             if size not in running:
-                running[size] = stack.enter_context(local_client(*size))
+                running[size] = stack.enter_context(local_client(*size, keep_memory=stage.runs_model))
             return running[size], max(1, usable_cores() // workers)
 
         yield client_of

@@ -81,7 +81,12 @@ def filled_models(store: Store) -> list[str]:
 
 
 def query_gene(
-    store: Store, gene: str, model: str | None = None, alpha: float = 0.05, fdr_kind: FdrKind = "published"
+    store: Store,
+    gene: str,
+    model: str | None = None,
+    alpha: float = 0.05,
+    fdr_kind: FdrKind = "published",
+    all_variants: bool = False,
 ) -> dict[str, Any]:
     """Everything that a store knows about a gene.
 
@@ -97,13 +102,16 @@ def query_gene(
         False discovery rate below which a correlation is called.
     fdr_kind : {"published", "empirical"}
         Which false discovery rate: of the published test, or of the empirical p.
+    all_variants : bool
+        Whether to give every variant of the window that has an ISM or an eQTL slope, not the drivers alone.
 
     Returns
     -------
     dict
-        ``gene``, ``model``, ``n_samples``, ``correlation``, ``expression`` (observed and predicted mean and sd over
-        people, and the prediction for the reference), ``drivers``, ``support`` and ``lead_eqtl`` (of a published
-        table); values that the store lacks are None.
+        As ``schemas/answers/query.schema.json`` says: ``gene``, ``model``, ``n_samples``, ``correlation``,
+        ``expression`` (observed and predicted mean and sd over people, and the prediction for the reference),
+        ``drivers``, ``support``, ``lead_eqtl`` (of a published table), and ``variants``, None where they were not asked
+        for. Values that the store lacks are None.
 
     Raises
     ------
@@ -126,6 +134,7 @@ def query_gene(
     computed = read_together(store, _computed(row, model, window), may_be_unfilled)
     values = read_together(store, of_gene) | computed
     drivers = _drivers(store, values, model, window)
+    variants = _all_variants(store, values, model, window) if all_variants else None
     return {
         "gene": {field: _plain(_present(values, f"genes/{array}")) for field, array in _GENE_FIELDS.items()},
         "model": model,
@@ -135,6 +144,7 @@ def query_gene(
         "drivers": drivers,
         "support": _support(drivers),
         "lead_eqtl": _lead_eqtl(store, row) if store.is_summary else None,
+        "variants": variants,
     }
 
 
@@ -234,8 +244,28 @@ def _drivers(store: Store, values: Mapping[str, Any], model: str, window: str | 
         return None
     rank = _present(values, f"statistics/{model}/driver_rank")
     columns = sorted(np.flatnonzero(rank > 0).tolist(), key=lambda column: rank[column])
+    return _variants(store, values, model, window, columns)
+
+
+def _all_variants(
+    store: Store, values: Mapping[str, Any], model: str, window: str | None
+) -> list[dict[str, Any]] | None:
+    """The variants with an ISM or an eQTL slope, in the order of positions; None where neither is filled."""
+    paths = [] if window is None else [f"attributions/{model}/ism", f"eqtl/{window}/slope"]
+    found = [values[path] for path in paths if values[path] is not None]
+    if window is None or not found:
+        return None
+    columns = np.flatnonzero(~np.isnan(found).all(axis=0)).tolist()
+    return sorted(_variants(store, values, model, window, columns), key=lambda variant: variant["position"])
+
+
+def _variants(
+    store: Store, values: Mapping[str, Any], model: str, window: str, columns: list[int]
+) -> list[dict[str, Any]]:
+    """What the store knows of some variants of a gene's window."""
     if not columns:
         return []
+    rank = values[f"statistics/{model}/driver_rank"]
     rows = int(_present(values, f"windows/{window}/variant_start")) + np.array(columns)
     low, high = int(rows.min()), int(rows.max()) + 1
     fields = ("position", "ref", "alt", "allele_frequency")
@@ -249,23 +279,23 @@ def _drivers(store: Store, values: Mapping[str, Any], model: str, window: str | 
         "eqtl_p": f"eqtl/{window}/p_value",
         "pearson_r_with_prediction": f"statistics/{model}/pearson_r_with_prediction",
     }
-    drivers = []
+    found = []
     for column, row in zip(columns, rows - low, strict=True):
         alleles = [variants[f"variants/{allele}"] for allele in ("ref", "alt")]
         named = [str(letters[row]) for letters in alleles if letters is not None and letters[row]]
         numbers = {field: _element(values[path], column) for field, path in per_variant.items()}
-        drivers.append(
+        found.append(
             {
                 "variant": ":".join([contig, str(position[row]), *named]),
                 "position": int(position[row]),
                 "distance_to_tss": int(position[row]) - tss,
                 "allele_frequency": _element(variants["variants/allele_frequency"], row),
                 **numbers,
-                "main": bool(rank[column] == 1),
+                "main": rank is not None and bool(rank[column] == 1),
                 "support": _SUPPORT_WORDS[int(support(_or_nan(numbers["ism"]), _or_nan(numbers["eqtl_slope"])))],
             }
         )
-    return drivers
+    return found
 
 
 def _support(drivers: list[dict[str, Any]] | None) -> dict[str, Any]:

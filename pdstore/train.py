@@ -31,6 +31,7 @@ from pdstore.jobs.cluster import local_client, usable_cores
 from pdstore.jobs.run import run_tasks
 from pdstore.models.predixcan import REACH, person_digest
 from pdstore.query import chosen_model
+from pdstore.sources.genome_build import build_named_in
 from pdstore.sources.predictdb import (
     TrainedGene,
     add_gene,
@@ -263,25 +264,27 @@ def _train_gene(
     gene, reach = task
     store = open_store(url)
     of = read_gene_window(store, window, gene, reach)
-    observed = read_expression(store, gene)
     people = np.flatnonzero(fold > 0)
     calls = read_calls(store, of, people)
+    # Nobody without a haplotype is predicted, as women on Y.
+    observed = np.where(calls.absent.all(axis=1), np.nan, read_expression(store, gene)[people])
     dosage = diploid_dosage(calls.carried[of.scored], calls.absent)
     common = np.flatnonzero(common_alleles(dosage))
     rows = of.scored_columns[common]
-    measured = int((~np.isnan(observed[people])).sum())
     folds = int(fold.max())
-    weight, offset = np.zeros((folds + 1, len(rows))), np.zeros(folds + 1)
+    in_fold = np.bincount(fold[people][~np.isnan(observed)], minlength=folds + 1)
+    measured = int(in_fold.sum())
+    weight = mean = np.zeros((folds + 1, len(rows)))
     r, p, converged = np.nan, np.nan, True
-    if measured >= max(MIN_PEOPLE, 2 * folds) and len(rows):
-        fit = nested_elastic_nets(dosage[common].T, observed[people], fold[people], seed)
-        weight, offset, converged = fit.weight, fit.offset, fit.converged
+    if measured >= 2 * folds and measured - in_fold.max() >= MIN_PEOPLE and len(rows):
+        fit = nested_elastic_nets(dosage[common].T, observed, fold[people], seed)
+        weight, mean, converged = fit.weight, fit.mean, fit.converged
         of_measured = ~np.isnan(fit.out_of_fold)
-        r = float(pearson_r(fit.out_of_fold[of_measured], observed[people][of_measured]))
+        r = float(pearson_r(fit.out_of_fold[of_measured], observed[of_measured]))
         p = float(pearson_p(r, measured))
     contig, build = (
         str(store.read("genes/gene_contig", gene)),
-        _SHORT_BUILDS.get(str(store.attributes.get("genome_build"))),
+        _SHORT_BUILDS.get(build_named_in(str(store.attributes.get("genome_build"))) or ""),
     )
     ref, alt = (store.read(f"variants/{name}", of.rows)[rows] for name in ("ref", "alt"))
     variants = [
@@ -290,7 +293,8 @@ def _train_gene(
     ]
     gene_id, name = (str(store.read(f"genes/gene_{what}", gene)) for what in ("id", "name"))
     records = store.read("genotypes/variant_id")[of.record[rows]]
-    trained = TrainedGene(gene_id, name, variants, records.tolist(), weight, offset, measured, r, p, converged)
+    rsids = ["" if rsid == "." else rsid for rsid in records.tolist()]
+    trained = TrainedGene(gene_id, name, variants, rsids, weight, mean, measured, r, p, converged)
     add_gene(Path(path), trained)
 
 

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pdstore import train
 from pdstore.errors import UsageError
 from pdstore.models.registry import ModelReference
+from pdstore.sources.predictdb import trained_genes
 from pdstore.stages.readouts import chosen_readout
 from pdstore.store import Store, open_store
 from pdstore.train import train_predixcan
@@ -98,11 +100,9 @@ def test_others_are_predicted_by_the_weights_of_everybody(filled_store: Store, t
     assert genes
     for gene in genes:
         gene_id = filled_store.read("genes/gene_id", gene)
-        ((offset,),) = rows(trained, f"SELECT offset FROM offsets WHERE gene = '{gene_id}' AND fold = 0")
-        expected = np.full(10, offset)
-        for name, effect, weight in rows(
-            trained, f"SELECT varID, eff_allele, weight FROM weights WHERE gene = '{gene_id}'"
-        ):
+        expected = np.zeros(10)
+        final = "SELECT varID, eff_allele, weight, mean_dosage FROM fold_weights WHERE fold = 0 AND gene ="
+        for name, effect, weight, mean in rows(trained, f"{final} '{gene_id}'"):
             position = int(str(name).split("_")[1])
             row = np.flatnonzero(
                 (filled_store.read("variants/position") == position)
@@ -115,7 +115,8 @@ def test_others_are_predicted_by_the_weights_of_everybody(filled_store: Store, t
             calls = filled_store.read(
                 "genotypes/call_genotype", int(filled_store.read("variants/genotype_record", int(row)))
             )
-            expected += weight * (calls[30:] == filled_store.read("variants/allele_index", int(row))).sum(axis=1)
+            copies = (calls[30:] == filled_store.read("variants/allele_index", int(row))).sum(axis=1)
+            expected += weight * (copies - mean)
         np.testing.assert_allclose(filled_store.read("predictions/predixcan/expression", gene)[30:], expected)
 
 
@@ -189,3 +190,20 @@ def test_a_readout_needs_genes_and_tracks(filled_store: Store, filled: Path, pds
     done = pdstore("train", "readout", "-s", filled, "-o", tmp_path / "readout.csv", "--folds", 20)
     assert "at least 40 are needed for 20 folds" in done.stderr
     assert not (tmp_path / "readout.csv").exists()
+
+
+def test_what_a_kill_left_half_written_is_rolled_back(unfilled: Path, gene_names: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    program = (
+        "import os, sqlite3, sys; from pdstore.sources import predictdb as p; from pathlib import Path;"
+        "path = Path(sys.argv[1]); p.begin_predictdb(path, {'folds': '3'}, 'salt', {});"
+        "d = sqlite3.connect(path); d.execute('PRAGMA cache_size = 1');"
+        "d.executemany('INSERT INTO extra (gene) VALUES (?)', [('g' * 900 + str(i),) for i in range(2000)]);"
+        "os.kill(os.getpid(), 9)"
+    )
+    unfinished = tmp_path / ".x.db.partial"
+    subprocess.run([sys.executable, "-c", program, str(unfinished)], check=False)
+    assert (tmp_path / ".x.db.partial-journal").exists()
+    with pytest.raises(UsageError, match="begun otherwise"):
+        train_predixcan(str(unfilled), path, Silent(), genes=gene_names[:1], folds=3)
+    assert trained_genes(unfinished) == []

@@ -38,15 +38,15 @@ class NestedFit(NamedTuple):
     ----------
     weight : array, shape=(folds + 1, features), float64
         The first row is the model of everybody.
-    offset : array, shape=(folds + 1,), float64
-        Added to weight @ features; it makes the mean prediction of those it was trained on 0.
+    mean : array, shape=(folds + 1, features), float64
+        Mean features of those a row was trained on: its predictions are weight @ (features - mean).
     out_of_fold : array, shape=(samples,), float64
         Each sample's prediction by the model that was trained without its fold; NaN where it was not measured.
     converged : bool
     """
 
     weight: NDArray[np.float64]
-    offset: NDArray[np.float64]
+    mean: NDArray[np.float64]
     out_of_fold: NDArray[np.float64]
     converged: bool
 
@@ -120,16 +120,16 @@ def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike,
     x, y, of = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64), np.asarray(fold)
     measured = ~np.isnan(y)
     folds = int(of.max())
-    weight, offset = np.zeros((folds + 1, x.shape[1])), np.zeros(folds + 1)
+    weight, mean = np.zeros((2, folds + 1, x.shape[1]))
     converged = True
     for left_out in range(folds + 1):
         training = measured & (of != left_out)
         net = fit_elastic_net(x[training], y[training], seed)
         weight[left_out] = net.weight
-        offset[left_out] = -(x[training].mean(axis=0) @ net.weight)
+        mean[left_out] = x[training].mean(axis=0)
         converged &= net.converged
-    out_of_fold = np.where(measured, np.vecdot(weight[of], x) + offset[of], np.nan)
-    return NestedFit(weight, offset, out_of_fold, converged)
+    out_of_fold = np.where(measured, np.vecdot(weight[of], x - mean[of]), np.nan)
+    return NestedFit(weight, mean, out_of_fold, converged)
 
 
 def common_alleles(dosage: ArrayLike, minimum: float = MIN_MINOR_ALLELE_FREQUENCY) -> NDArray[np.bool_]:

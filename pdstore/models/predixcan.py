@@ -8,7 +8,6 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.protocol import (
     NO_OPTIONS,
@@ -21,7 +20,7 @@ from pdstore.models.protocol import (
 from pdstore.models.weights import existing_weights, weights_sha256
 from pdstore.sources.contigs import contig_aliases
 from pdstore.sources.genes import without_version
-from pdstore.sources.predictdb import FINAL, GeneWeights, PredictDb, read_predictdb
+from pdstore.sources.predictdb import FINAL, PredictDb, read_predictdb
 
 REACH = 1_000_000
 """PredictDB's models hold variants up to so many bp from a gene."""
@@ -85,40 +84,37 @@ class PrediXcan:
     def allele_weights(self, gene_id: str, alleles: GeneAlleles) -> AlleleWeights:
         """Match a gene's weights to alleles by position, reference and alternate.
 
-        A weight whose alleles are swapped counts for the other allele: its sign is flipped, and twice the weight goes
+        A weight whose alleles are swapped counts for every other allele: its sign is flipped, and twice the weight goes
         into the offset. Where both alleles are each other's complement, swapped alleles may also be those of the other
         strand: such a weight is skipped.
         """
-        of = self._weights_of(gene_id, alleles.contig)
-        counts = np.zeros(len(COUNTS), dtype=np.int64)
+        of = self._database.genes.get(without_version(gene_id))
+        folds = 0 if of is None else of.folds
+        weight = np.full((folds + 1, len(alleles.position)), np.nan)
+        offset, counts = np.zeros(folds + 1), np.zeros(len(COUNTS), dtype=np.int64)
         if of is None:
-            return AlleleWeights(np.full((1, len(alleles.position)), np.nan), np.zeros(1), counts)
-        row_of = {
-            (position, ref, alt): row
-            for row, (position, ref, alt) in reversed(
-                list(enumerate(zip(alleles.position.tolist(), alleles.ref, alleles.alt, strict=True)))
-            )
-        }
-        positions = set(alleles.position.tolist())
-        weight = np.full((len(of.offset), len(alleles.position)), np.nan)
-        offset = of.offset.copy()
+            return AlleleWeights(weight, offset, counts)
         # Weights of several folds share a variant: it is counted once.
         fates: dict[tuple[int, str, str], tuple[int, ...]] = {}
-        for position, ref, effect, fold, value in zip(*of[1:6], strict=True):
-            row, swapped = row_of.get((position, ref, effect)), False
-            if row is None:
-                row, swapped = row_of.get((position, effect, ref)), True
-            variant = (int(position), str(ref), str(effect))
-            if row is None:
-                fates[variant] = (_OTHER,) if position in positions else (_ABSENT,)
+        rows_at = _rows_by_position(alleles) if alleles.contig in contig_aliases(of.contig) else {}
+        for position, ref, effect, fold, value, mean in zip(*of[1:7], strict=True):
+            there = rows_at.get(int(position), [])
+            found = [row for row in there if (alleles.ref[row], alleles.alt[row]) == (ref, effect)][:1]
+            swapped = not found and any((alleles.ref[row], alleles.alt[row]) == (effect, ref) for row in there)
+            if swapped:
+                # Copies of the reference are what no alternate allele leaves, this one or a third.
+                found = [row for row in there if alleles.ref[row] == effect]
+            if not found:
+                fate: tuple[int, ...] = (_OTHER,) if there else (_ABSENT,)
             elif swapped and frozenset((ref, effect)) in _PALINDROMES:
-                fates[variant] = (_PALINDROMIC,)
+                fate = (_PALINDROMIC,)
             else:
-                fates[variant] = (_FOUND, _SWAPPED) if swapped else (_FOUND,)
+                fate = (_FOUND, _SWAPPED) if swapped else (_FOUND,)
                 # An allele with a weight in one fold has one, if of 0, in each.
-                weight[:, row] = np.nan_to_num(weight[:, row])
-                weight[fold, row] += -value if swapped else value
-                offset[fold] += 2 * value if swapped else 0.0
+                weight[:, found] = np.nan_to_num(weight[:, found])
+                weight[fold, found] += -value if swapped else value
+                offset[fold] += value * ((2 if swapped else 0) - mean)
+            fates[int(position), str(ref), str(effect)] = fate
         counts[_WEIGHTS] = len(fates)
         for fate in fates.values():
             counts[list(fate)] += 1
@@ -131,14 +127,12 @@ class PrediXcan:
         digests = (person_digest(self._database.salt, person) for person in people)
         return np.array([self._database.fold_of.get(digest, FINAL) for digest in digests], dtype=np.int64)
 
-    def _weights_of(self, gene_id: str, contig: str) -> GeneWeights | None:
-        of = self._database.genes.get(without_version(gene_id))
-        if of is not None and of.contig and contig not in contig_aliases(of.contig):
-            raise ModelError(
-                f"gene {gene_id} lies on contig {contig}, but its weights are of variants on {of.contig}: is the store "
-                f"of genome build {self.build or 'of the file'}?"
-            )
-        return of
+
+def _rows_by_position(alleles: GeneAlleles) -> dict[int, list[int]]:
+    rows: dict[int, list[int]] = {}
+    for row, position in enumerate(alleles.position.tolist()):
+        rows.setdefault(position, []).append(row)
+    return rows
 
 
 def person_digest(salt: str, person: str) -> str:

@@ -1,7 +1,9 @@
 """Models of PrediXcan as PredictDB publishes them: SQLite files of linear weights, gene by gene."""
 
+import os
 import re
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,11 +18,12 @@ from pdstore.sources.genome_build import build_named_in
 from pdstore.sources.variants import trimmed
 
 WEIGHT_COLUMNS = ("gene", "rsid", "varID", "ref_allele", "eff_allele", "weight")
-FOLD_TABLES = ("fold_weights", "offsets", "people")
+FOLD_TABLES = ("fold_weights", "people")
 """Tables beside PredictDB's own, of models that `pdstore train predixcan` made."""
 
 _COLUMNS_OF_WEIGHTS = "rsid TEXT, gene TEXT, weight REAL, varID TEXT, ref_allele TEXT, eff_allele TEXT"
 _SECONDS_FOR_OTHERS = 300.0
+_LARGEST = 1e100
 
 FINAL = 0
 """The fold of weights that were trained on everybody."""
@@ -32,7 +35,7 @@ class GeneWeights(NamedTuple):
     Attributes
     ----------
     contig : str
-        Contig of its variants, as the file names it.
+        Contig of its variants, without "chr".
     position : ndarray of int64, shape (weights,)
         1-based.
     ref, effect : ndarray of object (str), shape (weights,)
@@ -41,8 +44,10 @@ class GeneWeights(NamedTuple):
         `FINAL`, or the fold whose people it was not trained on.
     weight : ndarray of float64, shape (weights,)
         Expression per copy.
-    offset : ndarray of float64, shape (folds + 1,)
-        What is added to the sum of a fold; 0 in files of PredictDB.
+    mean : ndarray of float64, shape (weights,)
+        Copies that are subtracted: the mean of those it was trained on; 0 in files of PredictDB.
+    folds : int
+        Folds beside the model of everybody.
     """
 
     contig: str
@@ -51,7 +56,8 @@ class GeneWeights(NamedTuple):
     effect: NDArray[np.object_]
     fold: NDArray[np.int64]
     weight: NDArray[np.float64]
-    offset: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    folds: int
 
 
 class PredictDb(NamedTuple):
@@ -89,43 +95,52 @@ def read_predictdb(path: Path) -> PredictDb:
         It is no such file, or a row has an impossible value; the table and row, or the column, are named.
     """
     with _opened(path) as database:
-        salt, fold_of, folds = "", {}, FINAL
-        rows = [(row, FINAL) for row in _rows(path, database, "weights", WEIGHT_COLUMNS)]
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        offsets: dict[str, dict[int, float]] = {}
-        if set(FOLD_TABLES) <= tables:
+        salt, fold_of = "", {}
+        rows = [(*row, FINAL, 0.0) for row in _rows(path, database, "weights", WEIGHT_COLUMNS)]
+        if set(FOLD_TABLES) <= _tables(database):
             for fold, digest, salt_of_file in _rows(path, database, "people", ("fold", "digest", "salt")):
                 fold_of[str(digest)], salt = _fold(path, fold), str(salt_of_file)
-            folds = max(fold_of.values(), default=FINAL)
-            for gene, fold, offset in _rows(path, database, "offsets", ("gene", "fold", "offset")):
-                offsets.setdefault(without_version(str(gene)), {})[_fold(path, fold, folds)] = _finite(
-                    path, gene, offset
-                )
-            columns = (*WEIGHT_COLUMNS, "fold")
-            rows += [(row[:-1], _fold(path, row[-1], folds)) for row in _rows(path, database, "fold_weights", columns)]
-    of_gene: dict[str, list[tuple[str, int, str, str, int, float]]] = {gene: [] for gene in offsets}
+            rows = _rows(path, database, "fold_weights", (*WEIGHT_COLUMNS, "fold", "mean_dosage"))
+    folds = max(fold_of.values(), default=FINAL)
+    of_gene: dict[str, dict[tuple[object, ...], _Weight]] = {}
+    names: dict[str, str] = {}
     builds: dict[str, str] = {}
-    for (gene, _, variant, ref, effect, weight), fold in rows:
+    for gene, _, variant, ref, effect, value, fold, mean in rows:
         contig, position = _place(path, str(gene), str(variant))
         shift, ref, effect = trimmed(str(ref).upper(), str(effect).upper())
-        found = (contig, position + shift, ref, effect, fold, _finite(path, gene, weight))
-        of_gene.setdefault(without_version(str(gene)), []).append(found)
+        number = _number(path, gene, value)
+        weight = _Weight(
+            contig, position + shift, ref, effect, _fold(path, fold, folds), number, _number(path, gene, mean)
+        )
+        stable = without_version(str(gene))
+        if names.setdefault(stable, str(gene)) != gene:
+            raise ModelError(f"weights {path}: gene {stable[:60]!r} is there with two versions")
+        key = (weight.position, frozenset((ref, effect)), weight.fold)
+        if of_gene.setdefault(stable, {}).setdefault(key, weight) is not weight:
+            raise ModelError(f"weights {path}: gene {stable[:60]!r} has two weights of {str(variant)[:60]!r}")
         build = build_named_in(str(variant))
         if build is not None:
-            builds.setdefault(build, str(variant))
+            builds.setdefault(build, str(variant)[:60])
     if len(builds) > 1:
         raise ModelError(f"weights {path}: variants of two genome builds: {' and '.join(sorted(builds.values()))}")
-    genes = {
-        gene: _gene_weights(path, gene, found, [offsets.get(gene, {}).get(fold, 0.0) for fold in range(folds + 1)])
-        for gene, found in of_gene.items()
-    }
+    genes = {gene: _gene_weights(path, gene, list(found.values()), folds) for gene, found in of_gene.items()}
     return PredictDb(genes, next(iter(builds), None), salt, fold_of)
 
 
+class _Weight(NamedTuple):
+    contig: str
+    position: int
+    ref: str
+    effect: str
+    fold: int
+    weight: float
+    mean: float
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, mode: str = "ro") -> Iterator[sqlite3.Connection]:
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)) as database:
             yield database
     except sqlite3.Error as error:
         raise ModelError(f"weights {path}: no PredictDB file ({error})") from error
@@ -134,9 +149,10 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 def _rows(path: Path, database: sqlite3.Connection, table: str, columns: Iterable[str]) -> list[tuple[object, ...]]:
     """All rows of a table; a column that it lacks is named."""
     wanted = tuple(columns)
-    held = [name for _, name, *_ in database.execute("SELECT * FROM pragma_table_info(?)", (table,))]
-    if not held:
+    # A view may go on for ever.
+    if table not in _tables(database):
         raise ModelError(f"weights {path}: no table {table!r}, so no PredictDB file")
+    held = [name for _, name, *_ in database.execute("SELECT * FROM pragma_table_info(?)", (table,))]
     for column in wanted:
         if column not in held:
             raise ModelError(f"weights {path}: table {table} has no column {column!r}; it has {', '.join(held)[:200]}")
@@ -144,26 +160,33 @@ def _rows(path: Path, database: sqlite3.Connection, table: str, columns: Iterabl
     return database.execute(f"SELECT {', '.join(wanted)} FROM {table}").fetchall()
 
 
+def _tables(database: sqlite3.Connection) -> set[str]:
+    return {str(name) for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
 def _place(path: Path, gene: str, variant: str) -> tuple[str, int]:
     # Names of contigs may have a _ themselves.
     found = re.fullmatch(r"(.+)_([0-9]{1,10})_[^_]*_[^_]*(_[^_]*)?", variant)
     if found is None or not 0 < int(found[2]) < 2**31:
         raise ModelError(
-            f"weights {path}: gene {gene} has a varID {variant[:60]!r} that names no position, expected "
+            f"weights {path}: gene {gene[:60]!r} has a varID {variant[:60]!r} that names no position, expected "
             "chr1_12345_A_G_b38"
         )
     return found[1], int(found[2])
 
 
-def _finite(path: Path, gene: object, value: object) -> float:
-    if not isinstance(value, int | float) or not np.isfinite(value):
-        raise ModelError(f"weights {path}: gene {gene} has the weight {value!r}, which is no finite number")
+def _number(path: Path, gene: object, value: object) -> float:
+    # No weight comes near the bound, and sums of them stay numbers.
+    if not isinstance(value, int | float) or not abs(value) < _LARGEST:
+        raise ModelError(
+            f"weights {path}: gene {str(gene)[:60]!r} has the weight {str(value)[:60]!r}, which is no finite number"
+        )
     return float(value)
 
 
 def _fold(path: Path, value: object, highest: int = 1_000) -> int:
     if not isinstance(value, int) or not 0 <= value <= highest:
-        raise ModelError(f"weights {path}: {value!r} is no fold of 0 to {highest}")
+        raise ModelError(f"weights {path}: {str(value)[:60]!r} is no fold of 0 to {highest}")
     return value
 
 
@@ -180,8 +203,8 @@ class TrainedGene(NamedTuple):
         Their names, "" where they have none.
     weight : ndarray of float64, shape (folds + 1, alleles)
         Expression per alternate allele; the first row is of everybody.
-    offset : ndarray of float64, shape (folds + 1,)
-        What is added.
+    mean : ndarray of float64, shape (folds + 1, alleles)
+        Mean copies of each allele among those a row was trained on.
     people : int
         People whose expression was measured.
     pearson_r, p_value : float
@@ -195,7 +218,7 @@ class TrainedGene(NamedTuple):
     variants: list[tuple[str, int, str, str]]
     rsids: list[str]
     weight: NDArray[np.float64]
-    offset: NDArray[np.float64]
+    mean: NDArray[np.float64]
     people: int
     pearson_r: float
     p_value: float
@@ -214,10 +237,11 @@ def begin_predictdb(path: Path, settings: Mapping[str, str], salt: str, fold_of:
     salt, fold_of
         As in `PredictDb`.
     """
-    with closing(sqlite3.connect(path)) as database, database:
+    # Whole or not at all: tables are not part of a transaction of Python's.
+    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    with closing(sqlite3.connect(unfinished)) as database, database:
         database.execute(f"CREATE TABLE weights ({_COLUMNS_OF_WEIGHTS})")
-        database.execute(f"CREATE TABLE fold_weights ({_COLUMNS_OF_WEIGHTS}, fold INTEGER)")
-        database.execute("CREATE TABLE offsets (gene TEXT, fold INTEGER, offset REAL)")
+        database.execute(f"CREATE TABLE fold_weights ({_COLUMNS_OF_WEIGHTS}, fold INTEGER, mean_dosage REAL)")
         database.execute("CREATE TABLE people (fold INTEGER, digest TEXT, salt TEXT)")
         database.execute(
             "CREATE TABLE extra (gene TEXT PRIMARY KEY, genename TEXT, `n.snps.in.model` INTEGER, "
@@ -229,11 +253,13 @@ def begin_predictdb(path: Path, settings: Mapping[str, str], salt: str, fold_of:
         database.executemany(
             "INSERT INTO people VALUES (?, ?, ?)", [(fold, digest, salt) for digest, fold in fold_of.items()]
         )
+    os.replace(unfinished, path)
 
 
 def settings_of_predictdb(path: Path) -> dict[str, str]:
     """What `begin_predictdb` was given; raises `ModelError` for another file."""
-    with _opened(path) as database:
+    # To write, so that what a kill left half-written is rolled back.
+    with _opened(path, "rw") as database:
         return {str(name): str(value) for name, value in _rows(path, database, "construction", ("name", "value"))}
 
 
@@ -279,6 +305,7 @@ def add_gene(path: Path, trained: TrainedGene) -> None:
             "_".join(map(str, trained.variants[column])),
             *trained.variants[column][2:4],
             int(row),
+            float(trained.mean[row, column]),
         )
         for row, column in zip(fold.tolist(), allele.tolist(), strict=True)
     ]
@@ -299,27 +326,25 @@ def add_gene(path: Path, trained: TrainedGene) -> None:
         if not added.rowcount:
             # By a worker that died before it could say so.
             return
-        database.executemany("INSERT INTO weights VALUES (?, ?, ?, ?, ?, ?)", [row[:-1] for row in rows if not row[-1]])
-        database.executemany("INSERT INTO fold_weights VALUES (?, ?, ?, ?, ?, ?, ?)", [row for row in rows if row[-1]])
-        database.executemany(
-            "INSERT INTO offsets VALUES (?, ?, ?)",
-            [(trained.gene_id, row, float(offset)) for row, offset in enumerate(trained.offset)],
-        )
+        final = [row[:6] for row in rows if row[6] == FINAL]
+        database.executemany("INSERT INTO weights VALUES (?, ?, ?, ?, ?, ?)", final)
+        database.executemany("INSERT INTO fold_weights VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def _gene_weights(
-    path: Path, gene: str, rows: list[tuple[str, int, str, str, int, float]], offset: list[float]
-) -> GeneWeights:
-    contigs = {contig for contig, *_ in rows}
+def _gene_weights(path: Path, gene: str, rows: list[_Weight], folds: int) -> GeneWeights:
+    contigs = {row.contig.removeprefix("chr") for row in rows}
     if len(contigs) > 1:
-        raise ModelError(f"weights {path}: gene {gene} has variants of {' and '.join(sorted(contigs)[:2])}")
-    _, position, ref, effect, fold, weight = zip(*rows, strict=True) if rows else ((),) * 6
+        raise ModelError(
+            f"weights {path}: gene {gene[:60]!r} has variants of {' and '.join(sorted(contigs)[:2])[:60]!r}"
+        )
+    _, position, ref, effect, fold, weight, mean = zip(*rows, strict=True)
     return GeneWeights(
-        contig=next(iter(contigs), ""),
+        contig=contigs.pop(),
         position=np.array(position, dtype=np.int64),
         ref=np.array(ref, dtype=object),
         effect=np.array(effect, dtype=object),
         fold=np.array(fold, dtype=np.int64),
         weight=np.array(weight, dtype=np.float64),
-        offset=np.array(offset),
+        mean=np.array(mean, dtype=np.float64),
+        folds=folds,
     )

@@ -9,6 +9,7 @@ from pdstore.errors import ModelError, ProvenanceError
 from pdstore.haplotypes.build import diploid_dosage
 from pdstore.models.protocol import AlleleWeights, DosageModel, GeneAlleles
 from pdstore.models.registry import ModelReference
+from pdstore.sources.genome_build import build_named_in
 from pdstore.stages.gene_window import GeneWindow, read_calls, read_gene_window, require_windows, window_variant_sizes
 from pdstore.stages.model_group import check_model, create_model_group, next_order, require_same_model
 from pdstore.stages.readouts import Readout
@@ -115,6 +116,7 @@ class DosageEffects:
     def prepare(self, store: Store) -> None:
         sizes = window_variant_sizes(store, self.model.window)
         check_model(store, self.model)
+        _require_some_match(store, self.model, self.model.load_dosage_model())
         readout = Readout(self.model.describe().readout)
         create_model_group(store, self.group, self.model, sizes, {**readout.attributes, "variants_per_block": 1})
 
@@ -151,9 +153,10 @@ def _weights_of(store: Store, model: DosageModel, window: GeneWindow) -> AlleleW
 
 def _require_some_match(store: Store, reference: ModelReference, model: DosageModel) -> None:
     """Raise where a model cannot be of this store: of another genome build, or without a gene or variant in common."""
-    held = store.attributes.get("genome_build")
+    given = str(store.attributes.get("genome_build") or "")
+    held = build_named_in(given) or given or None
     build = model.build or "a genome build that it does not name"
-    if held is not None and model.build is not None and held != model.build:
+    if model.build is not None and build_named_in(given) not in (None, model.build):
         raise ProvenanceError(f"weights {reference.weights} are of {build}, but the store is of {held}")
     ids = store.read("genes/gene_id").tolist()
     genes = [row for row, gene_id in enumerate(ids) if model.has_weights(gene_id)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.errors import DamagedDataError, MissingDataError
+from pdstore.errors import DamagedDataError, MissingDataError, UsageError
 from pdstore.haplotypes.alleles import Stretch, StretchAlleles, stretch_alleles
 from pdstore.haplotypes.build import carried_alleles
 from pdstore.haplotypes.onehot import complement, one_hot
@@ -120,6 +120,16 @@ class WindowCalls:
 def window_path(window: WindowSpec) -> str:
     """Path of a window's group."""
     return f"windows/{window.name}"
+
+
+def window_spec(store: Store, name: str) -> WindowSpec:
+    """The window that a group of windows/ is of; raises `DamagedDataError` where its attributes say no such thing."""
+    attributes = store.group(f"windows/{name}").attrs.asdict()
+    try:
+        window = WindowSpec(*(attributes.get(field) for field in ("length", "tss_offset", "strand", "variants")))  # type: ignore[arg-type]
+    except UsageError as error:
+        raise DamagedDataError(f"store {store.url}: windows/{name} says of itself: {error}") from error
+    return window
 
 
 def window_starts(store: Store, window: WindowSpec) -> NDArray[np.int64]:

@@ -52,6 +52,15 @@ def test_unit_and_origin_do_not_matter_and_sign_flips(x, y, scale, shift):
     assert pearson_r(-x, y) == pytest.approx(-r, abs=1e-12)
 
 
+@given(values, values)
+def test_a_person_at_both_means_changes_the_number_of_people_alone(x, y):
+    assume(x.std() > 1e-2 and y.std() > 1e-2)
+    r = float(pearson_r(x, y))
+    more = pearson_r(np.append(x, x.mean()), np.append(y, y.mean()))
+    assert more == pytest.approx(r, abs=1e-9)
+    assert pearson_p(r, len(x) + 1) <= pearson_p(r, len(x)) + 1e-12
+
+
 def test_rows_broadcast_against_one_vector():
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((2, 5, 30)), rng.standard_normal(30)

@@ -64,7 +64,7 @@ def test_each_folds_model_is_a_fit_of_the_others():
         training = (fold != left_out) & ~np.isnan(expression)
         alone = fit_elastic_net(dosage[training], expression[training], seed=5)
         np.testing.assert_array_equal(found.weight[left_out], alone.weight)
-        predicted = dosage @ found.weight[left_out] + found.offset[left_out]
+        predicted = (dosage - found.mean[left_out]) @ found.weight[left_out]
         assert predicted[training].mean() == pytest.approx(0, abs=1e-12)
         mine = (fold == left_out) & ~np.isnan(expression)
         np.testing.assert_allclose(found.out_of_fold[mine], predicted[mine])

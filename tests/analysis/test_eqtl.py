@@ -52,6 +52,16 @@ def test_units_scale_slopes_and_no_p(simulate_gene, seed, scale, shift):
     np.testing.assert_allclose(scaled_p, p_value, rtol=1e-5)
 
 
+@given(seeds)
+def test_a_person_at_both_means_changes_no_slope(simulate_gene, seed):
+    gene = simulate_gene(seed)
+    mean = gene.dosage.mean(axis=1, keepdims=True)
+    more = eqtl_slopes(np.hstack([gene.dosage, mean]), np.append(gene.observed, gene.observed.mean()))
+    found = eqtl_slopes(gene.dosage, gene.observed)
+    np.testing.assert_allclose(more.slope, found.slope, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(more.pearson_r, found.pearson_r, rtol=1e-7, atol=1e-12)
+
+
 def test_inputs_are_left_alone_and_float32_is_computed_in_float64(simulate_gene):
     gene = simulate_gene(3)
     dosage, observed = gene.dosage.astype(np.float64), gene.observed.copy()

@@ -82,8 +82,8 @@ def test_predictions_are_weighted_dosages_of_the_effect_alleles(
 ) -> None:
     opened, _ = fill_predixcan(fill_now, store, write_predictdb(tmp_path / "x.db"))
     predicted = opened.read("predictions/predixcan/expression")
-    # A person has two alleles: copies of the reference are 2 - copies of T where nobody has the A.
-    of_alpha = 0.5 * dosage(RECORDS[0]) + 0.25 * (2 - dosage(RECORDS[1])) - 2.0 * dosage(RECORDS[2])
+    # The second is a weight of the reference, where some have a third allele.
+    of_alpha = 0.5 * dosage(RECORDS[0]) + 0.25 * dosage(RECORDS[1], "0") - 2.0 * dosage(RECORDS[2])
     np.testing.assert_allclose(predicted[0], of_alpha)
     np.testing.assert_allclose(predicted[2], -1.0 * dosage(RECORDS[9]))
     # BETA has no weights, and none of DELTA's is usable: no prediction, and not 0.
@@ -112,7 +112,7 @@ def test_the_effect_of_an_allele_is_its_weight_and_the_rest_of_the_store_answers
 ) -> None:
     opened, _ = fill_predixcan(fill_now, store, write_predictdb(tmp_path / "x.db"))
     ism = opened.read("attributions/predixcan/ism", 0)
-    assert sorted(ism[~np.isnan(ism)].tolist()) == [-2.0, -0.25, 0.5]
+    assert sorted(ism[~np.isnan(ism)].tolist()) == [-2.0, -0.25, -0.25, 0.5]
     assert deviations(opened.root) == []
     # Linear: the sum of effects x dosage is the prediction, up to a constant.
     assert opened.read("statistics/predixcan/linear_approximation_r")[0] == pytest.approx(1.0)
@@ -143,11 +143,22 @@ def test_no_window_is_built(store: Path, tmp_path: Path, fill_now: Callable[...,
         (
             [("ENSG00000000011", "2_10_C_G", "C", "G", 1.0)],
             ModelError,
-            "contig 1, but its weights are of variants on 2",
+            "none of the variants",
         ),
+        (
+            [("ENSG00000000011", "1_20_A_G", "A", "G", 1.0), ("ENSG00000000011", "1_20_G_A", "G", "A", 1.0)],
+            ModelError,
+            "two weights of '1_20_G_A'",
+        ),
+        (
+            [("ENSG00000000011.1", "1_20_A_G", "A", "G", 1.0), ("ENSG00000000011.2", "1_50_C_T", "C", "T", 1.0)],
+            ModelError,
+            "two versions",
+        ),
+        ([("ENSG00000000011", "1_20_A_G", "A", "G", 1.7e308)], ModelError, "no finite number"),
         ([("ENSG7", "1_20_A_G", "A", "G", 1.0)], ModelError, "none of the store's 4 genes"),
         ([("ENSG00000000011", "rs7", "A", "G", 1.0)], ModelError, "varID 'rs7' that names no position"),
-        ([("ENSG00000000011", "1_20_A_G", "A", "G", None)], ModelError, "None, which is no finite number"),
+        ([("ENSG00000000011", "1_20_A_G", "A", "G", None)], ModelError, "'None', which is no finite number"),
         ([("ENSG00000000011", "1_20_A_G", "A", "G", "much")], ModelError, "'much', which is no finite number"),
         (
             [("ENSG00000000011", "1_20_A_G_b37", "A", "G", 1.0), ("ENSG00000000011", "1_50_C_T_b38", "C", "T", 1.0)],
@@ -173,7 +184,18 @@ def test_no_predictdb_file(store: Path, tmp_path: Path) -> None:
     other = write_predictdb(tmp_path / "other.db", columns="rsid, gene, weight, variant, ref_allele, eff_allele")
     empty = tmp_path / "empty.db"
     sqlite3.connect(empty).close()
-    for path, message in ((text, "no PredictDB file"), (other, "no column 'varID'"), (empty, "no table 'weights'")):
+    endless = tmp_path / "endless.db"
+    with closing(sqlite3.connect(endless)) as database, database:
+        database.execute(
+            "CREATE VIEW weights AS WITH RECURSIVE n(gene) AS (SELECT 1 UNION ALL SELECT gene + 1 FROM n) "
+            "SELECT * FROM n"
+        )
+    for path, message in (
+        (endless, "no table 'weights'"),
+        (text, "no PredictDB file"),
+        (other, "no column 'varID'"),
+        (empty, "no table 'weights'"),
+    ):
         with pytest.raises(ModelError, match=message):
             ModelReference("predixcan", path).load_dosage_model()
 
@@ -182,3 +204,27 @@ def test_options_of_sequences_are_not_its_own(store: Path, tmp_path: Path) -> No
     model = ModelReference("predixcan", write_predictdb(tmp_path / "x.db"))
     with pytest.raises(UsageError, match="predixcan has no tracks to read out"):
         fill(str(store), model, observer=None, readout="sum")  # type: ignore[arg-type]
+
+
+def test_the_store_may_name_its_build_otherwise(made: Path, tmp_path: Path, fill_now: Callable[..., None]) -> None:
+    path = Path(shutil.copytree(made, tmp_path / "hg19.zarr"))
+    open_store(path, "r+").set_attribute("", "genome_build", "hg19")
+    opened, _ = fill_predixcan(fill_now, path, write_predictdb(tmp_path / "x.db"))
+    assert not np.isnan(opened.read("predictions/predixcan/expression", 0)).any()
+    open_store(path, "r+").set_attribute("", "genome_build", "hg38")
+    other = ModelReference("predixcan", write_predictdb(tmp_path / "y.db", WEIGHTS[:2]), label="y")
+    with pytest.raises(ProvenanceError, match="of GRCh37, but the store is of GRCh38"):
+        steps(other, "predictions")[0].prepare(open_store(path, "r+"))
+
+
+def test_a_gene_on_another_contig_has_no_prediction_and_the_rest_has(
+    store: Path, tmp_path: Path, fill_now: Callable[..., None]
+) -> None:
+    weights: list[Weight] = [
+        (gene, "chr2_120_C_A_b37", "C", "A", 1.0) for gene in ("ENSG00000000011", "ENSG00000000021")
+    ]
+    opened, _ = fill_predixcan(fill_now, store, write_predictdb(tmp_path / "x.db", weights))
+    predicted = opened.read("predictions/predixcan/expression")
+    assert np.isnan(predicted[0]).all()
+    np.testing.assert_allclose(predicted[2], dosage(RECORDS[9]))
+    assert opened.read("predictions/predixcan/gene_counts", 0).tolist() == [1, 0, 0, 0, 0, 1]

@@ -81,7 +81,7 @@ def _print(
             table.add_row(plain(row["gene"]), number(row["r_first"]), number(row["r_second"]), sign)
         console.print(table)
         console.print(f"the {len(rows)} of {summary['genes']:,} genes that differ most")
-    left = f"{left_out[0]:,} of {first} and {left_out[1]:,} of {second} left out"
+    left = f"without an R in both: {left_out[0]:,} genes of {first}, {left_out[1]:,} of {second}"
     console.print(f"{summary['genes']:,} genes with R in both ({left})")
     console.print(
         f"mean R          {first} {number(summary['mean_r_first'])}, {second} {number(summary['mean_r_second'])}"
@@ -90,6 +90,7 @@ def _print(
     console.print(
         f"higher R        {first} in {summary['first_higher']:,} genes, {second} in {summary['second_higher']:,}{p}"
     )
-    of_them = f"{summary['sign_changes_significant']:,} of them significant in both"
-    console.print(f"sign changes    in {summary['sign_changes']:,} genes ({of_them})")
+    significant = summary["sign_changes_significant"]
+    of_them = "" if significant is None else f" ({significant:,} of them significant in both)"
+    console.print(f"sign changes    in {summary['sign_changes']:,} genes{of_them}")
     console.print(f"R against R     {number(summary['r_of_r'])} over genes")

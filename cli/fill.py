@@ -168,11 +168,14 @@ def command(
     if report.weights:
         said = "; ".join(f"{what}: {count:,}" for what, count in report.weights.items() if count)
         note(f"{said}; genes without a weight that could be used: {report.genes_without_prediction:,}")
+        with_weight, in_store = list(report.weights.values())[:2]
+        if in_store < with_weight / 2:
+            note("fewer than half of the weights were found: are weights and store of one genome build?")
     if report.genes_without_r:
         reason = "not measured, no variance, or under 3 people"
         note(f"genes without a correlation: {report.genes_without_r:,} ({reason})")
     if report.genes_without_selection:
-        reason = "ISM does not add up to the prediction, no allele varies, or under 3 people"
+        reason = "no prediction, ISM does not add up to it, no allele varies, or under 3 people"
         note(f"genes whose drivers are undefined: {report.genes_without_selection:,} ({reason})")
     if failed is not None:
         raise failed

@@ -111,7 +111,7 @@ def print_person(answer: dict[str, Any]) -> None:
         variants = haplotype["variants"]
         predicted = "" if haplotype["prediction"] is None else f", prediction {number(haplotype['prediction'])}"
         console.print(f"  haplotype {haplotype['haplotype']}   {len(variants):,} variants{predicted}")
-        effects = [variant for variant in variants if variant["ism"] is not None]
+        effects = [variant for variant in variants if variant["ism"]]
         shown = sorted(effects, key=lambda variant: -abs(variant["ism"]))[:_SHOWN_OF_PERSON]
         if shown:
             _print_variants(console, shown)
@@ -212,7 +212,7 @@ def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None, n_sam
         return
     if drivers is None:
         console.print(
-            "  drivers       undefined: ISM does not add up to the prediction, no allele varies, or under 3 people"
+            "  drivers       undefined: no prediction, ISM does not add up to it, no allele varies, or under 3 people"
         )
         return
     if not drivers:

@@ -1,5 +1,6 @@
 """pdstore train: models of what a store holds."""
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,12 +64,14 @@ def predixcan(
     if report.before:
         note(f"genes trained before: {report.before:,}")
     if report.without_weights:
-        note(f"genes without weights: {report.without_weights:,} (no allele helps, or too few people)")
+        reason = "no allele helps, or expression measured in too few people"
+        note(f"genes without weights: {report.without_weights:,} ({reason})")
     if report.not_converged:
         note(f"genes of which a fit did not converge: {report.not_converged:,}")
+    mean_r = number(None if isnan(report.mean_r) else report.mean_r)
     typer.echo(
-        f"{output}: {report.trained + report.before:,} genes; mean R of people left out {number(report.mean_r)} "
-        f"over {report.genes_with_r:,} genes"
+        f"{output}: {report.trained + report.before:,} genes; mean R of people left out {mean_r} over "
+        f"{report.genes_with_r:,} genes"
     )
 
 

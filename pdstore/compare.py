@@ -114,12 +114,13 @@ def summarise_comparison(comparison: Comparison) -> dict[str, int | float | None
         ``genes``; ``mean_r_first``, ``mean_r_second``; ``r_of_r``: Pearson's R between both over genes;
         ``first_higher`` and ``second_higher``: genes; ``wilcoxon_p``: two-sided p of Wilcoxon's signed-rank test of the
         difference, None for no difference; ``sign_changes``: genes; ``sign_changes_significant``: those in which both
-        are significant.
+        are significant, None where the significance of either is not known.
     """
     from scipy.stats import wilcoxon
 
     r, better = comparison.r, comparison.better
     changes = comparison.changes_sign
+    known = (comparison.status != "").any(axis=1).all()
     significant = np.isin(comparison.status, ["correlated", "anticorrelated"]).all(axis=0)
     varies = r.shape[1] > 1 and bool(np.ptp(r[0]) and np.ptp(r[1]))
     return {
@@ -131,7 +132,7 @@ def summarise_comparison(comparison: Comparison) -> dict[str, int | float | None
         "second_higher": int((better == 1).sum()),
         "wilcoxon_p": float(wilcoxon(r[0], r[1]).pvalue) if (better >= 0).any() else None,
         "sign_changes": int(changes.sum()),
-        "sign_changes_significant": int((changes & significant).sum()),
+        "sign_changes_significant": int((changes & significant).sum()) if known else None,
     }
 
 

@@ -33,6 +33,7 @@ from pdstore.models.predixcan import REACH, person_digest
 from pdstore.query import chosen_model
 from pdstore.sources.genome_build import build_named_in
 from pdstore.sources.predictdb import (
+    FORMAT,
     TrainedGene,
     add_gene,
     begin_predictdb,
@@ -166,13 +167,16 @@ def train_predixcan(
         "l1_ratio": str(L1_RATIO),
         "minimum_maf": str(MIN_MINOR_ALLELE_FREQUENCY),
         "inner_folds": str(INNER_FOLDS),
+        "format": FORMAT,
     }
     unfinished = path.with_name(f".{path.name}.partial")
     if unfinished.exists():
         _require_same_settings(unfinished, settings)
     else:
         salt = os.urandom(_SALT_BYTES).hex()
-        begin_predictdb(unfinished, settings, salt, {person_digest(salt, names[row]): int(fold[row]) for row in chosen})
+        fold_of = {person_digest(salt, names[row]): int(fold[row]) for row in chosen}
+        # In another order than the store's.
+        begin_predictdb(unfinished, settings, salt, dict(sorted(fold_of.items())))
     done = {trained.gene_id for trained in trained_genes(unfinished)}
     ids = store.read("genes/gene_id").tolist()
     todo = [row for row in rows if ids[row] not in done]

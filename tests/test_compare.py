@@ -105,7 +105,7 @@ def test_what_is_neither_model_nor_store_is_refused(two: Path) -> None:
 def test_the_program_prints_table_json_and_csv(pdstore: Program, two: Path) -> None:
     table = pdstore("compare", "cnn", "other", "-s", two, "--top", "2").stdout
     assert "the 2 of 23 genes that differ most" in table
-    assert "23 genes with R in both (1 of cnn and 1 of other left out)" in table
+    assert "23 genes with R in both (without an R in both: 1 genes of cnn, 1 of other)" in table
     found = json.loads(pdstore("compare", "cnn", "other", "-s", two, "-f", "json").stdout)
     assert (found["first"], found["second"], len(found["genes"])) == ("cnn", "other", 23)
     assert found["genes"][1]["changes_sign"] is True

@@ -28,12 +28,12 @@ REACH = 1_000_000
 WINDOW = WindowSpec(length=2 * REACH + 1, tss_offset=REACH, strand="forward")
 
 COUNTS = (
-    "weights of the model",
-    "weights whose variant was found",
+    "variants with a weight",
+    "of these found in the store",
     "of these with alleles swapped, sign flipped",
-    "weights of swapped A/T or C/G variants, strand unknown, skipped",
-    "weights of positions with other alleles, skipped",
-    "weights of positions without a variant, skipped",
+    "swapped A/T or C/G variants, strand unknown, skipped",
+    "variants with other alleles in the store, skipped",
+    "variants that are not applied in the store (indels need --variants all), skipped",
 )
 _WEIGHTS, _FOUND, _SWAPPED, _PALINDROMIC, _OTHER, _ABSENT = range(len(COUNTS))
 

@@ -25,6 +25,9 @@ _COLUMNS_OF_WEIGHTS = "rsid TEXT, gene TEXT, weight REAL, varID TEXT, ref_allele
 _SECONDS_FOR_OTHERS = 300.0
 _LARGEST = 1e100
 
+FORMAT = "1"
+"""Of the tables beside PredictDB's own."""
+
 FINAL = 0
 """The fold of weights that were trained on everybody."""
 

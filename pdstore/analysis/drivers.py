@@ -90,17 +90,22 @@ def forward_drivers(
     ism, prediction = np.asarray(ism, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
     order = np.lexsort((np.asarray(position), -np.abs(ism)))
     order, people = order[~np.isnan(ism[order])], np.flatnonzero(~np.isnan(prediction))
-    terms = ism[order, None] * np.asarray(dosage)[np.ix_(order, people)]
-    prediction_of_people = prediction[people]
-    own_r = pearson_r(terms, prediction_of_people)
     rank, increment, r = np.zeros(ism.size, np.int32), np.full(ism.size, np.nan), np.full(ism.size, np.nan)
+    if people.size < MIN_PEOPLE or not order.size:
+        return Drivers(rank, increment, r, np.nan, selected=False)
+    # One array of all terms, changed in place: passes over it are most of the time.
+    terms = ism[order, None] * np.asarray(dosage)[np.ix_(order, people)]
+    sizes = np.sqrt(np.vecdot(terms, terms))
+    terms -= terms.mean(axis=1, keepdims=True)
+    products = terms @ unit_deviations(prediction[people])
+    own_r = _r_of_deviations(products, np.vecdot(terms, terms), sizes)
     r[order] = own_r
-    p_all = linear_approximation(ism, dosage, prediction)
+    np.cumsum(terms, axis=0, out=terms)
+    p = _r_of_deviations(np.cumsum(products), np.vecdot(terms, terms), np.cumsum(sizes))
+    p_all = float(p[-1])
     if not p_all > 0:
         return Drivers(rank, increment, r, p_all, selected=False)
 
-    sizes = np.cumsum(np.linalg.norm(terms, axis=1))
-    p = _r_of_sums(np.cumsum(terms, axis=0), sizes, prediction_of_people)
     fraction = np.concatenate([[0.0], p / p_all])
     last_defined = np.maximum.accumulate(np.where(np.isnan(fraction), 0, np.arange(fraction.size)))
     steps = np.diff(fraction[last_defined])
@@ -176,6 +181,14 @@ def _significant(product: float, square: float, size: float, people: int, alpha:
     if not (product > 0 and square > (RELATIVE_NOISE * size) ** 2):
         return False
     return bool(pearson_p(min(product / np.sqrt(square), 1.0), people) < alpha)
+
+
+def _r_of_deviations(
+    product: NDArray[np.float64], square: NDArray[np.float64], size: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """R of sums of centred terms from products with unit deviations and squares; NaN where a square is rounding."""
+    varies = square > (RELATIVE_NOISE * size) ** 2
+    return np.where(varies, np.clip(product / np.sqrt(np.where(varies, square, 1.0)), -1.0, 1.0), np.nan)
 
 
 def _r_of_sums(sums: NDArray[np.float64], size: ArrayLike, prediction: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,8 +4,11 @@ A model that knows nothing but a person's genotypes still correlates with expres
 gene do. The null therefore gives every SNV of the window a random weight and predicts with those (Sasse et al. 2023).
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg.lapack import dsytrd, dsytrd_lwork
 from scipy.special import stdtr
 
 from pdstore.analysis.correlation import MIN_PEOPLE, RELATIVE_NOISE, pearson_r, unit_deviations
@@ -16,6 +19,7 @@ TIE_TOLERANCE = 1e-9
 MIN_NULL_SD = 1e-12
 # Random weights held at a time: 32 MB.
 _BLOCK_VALUES = 4_000_000
+_DRAWS_AT_ONCE, _TERMS_AT_ONCE = 50_000, 16
 
 
 def null_correlations(
@@ -38,39 +42,115 @@ def null_correlations(
 
     Notes
     -----
-    With D the centred dosages, w'D is normal with covariance D'D, whatever the factor of D'D it is drawn from. In the
-    eigenbasis of the smaller Gram matrix the prediction's length and its product with the observed expression need no
-    matrix product over SNVs or people, which pays once there are more draws than that matrix has rows.
+    With D the centred dosages, w'D is normal with covariance D'D, whatever the factor of D'D it is drawn from. In a
+    basis that begins with the observed expression and in which D'D (or, for fewer SNVs than people, D D', beginning
+    with D times expression) is tridiagonal, its Cholesky factor has two diagonals: a draw takes as many steps as there
+    are people, or SNVs, which pays once there are more draws than these.
     """
-    alleles, target = np.asarray(dosage, dtype=np.float64), np.asarray(observed, dtype=np.float64)
+    alleles, target = np.asarray(dosage), np.asarray(observed, dtype=np.float64)
     if target.size < MIN_PEOPLE:
         return np.full(draws, np.nan)
-    target = unit_deviations(target)
-    deviations = alleles - alleles.mean(axis=1, keepdims=True)
-    varies = np.linalg.norm(deviations, axis=1) > RELATIVE_NOISE * np.linalg.norm(alleles, axis=1)
-    if not varies.any() or np.isnan(target).any():
+    alleles, target = alleles[_varies(alleles)], unit_deviations(target)
+    if not len(alleles) or np.isnan(target).any():
         return np.full(draws, np.nan)
-    deviations = deviations[varies]
-    if draws <= min(deviations.shape):
+    if draws <= min(alleles.shape):
+        deviations = alleles - alleles.mean(axis=1, keepdims=True, dtype=np.float64)
         return np.abs(pearson_r(rng.standard_normal((draws, len(deviations))) @ deviations, target))
-
-    if deviations.shape[0] <= deviations.shape[1]:
-        eigenvalues, basis = np.linalg.eigh(deviations @ deviations.T)
-        products = basis.T @ (deviations @ target)
-    else:
-        eigenvalues, basis = np.linalg.eigh(deviations.T @ deviations)
-        products = np.sqrt(np.maximum(eigenvalues, 0)) * (basis.T @ target)
-    # SNVs in perfect linkage leave eigenvalues that are rounding: no draw may vary along them.
-    kept = eigenvalues > RELATIVE_NOISE * eigenvalues[-1]
-    eigenvalues, products = eigenvalues[kept], products[kept]
+    law = _law(alleles, target)
     abs_r = np.empty(draws)
-    rows = max(1, _BLOCK_VALUES // eigenvalues.size)
+    rows = max(1, _BLOCK_VALUES // law.of_last.size)
     for start in range(0, draws, rows):
-        weights = rng.standard_normal((min(rows, draws - start), eigenvalues.size))
-        product = np.abs(weights @ products)
-        weights *= weights
-        abs_r[start : start + rows] = product / np.sqrt(weights @ eigenvalues)
+        z = rng.standard_normal((min(rows, draws - start), law.of_last.size))
+        values = law.of_last * z
+        values[:, 1:] += law.of_one_before[1:] * z[:, :-1]
+        abs_r[start : start + rows] = law.product * np.abs(z[:, 0]) / np.sqrt(np.vecdot(values, values))
     return np.minimum(abs_r, 1.0)
+
+
+class _Law(NamedTuple):
+    """The law of |R| under the null, by independent standard normal z_0, z_1, …
+
+    |R| is product |z_0| / sqrt(sum of squares of (of_one_before[i] z_(i-1) + of_last[i] z_i)).
+    """
+
+    product: float
+    of_one_before: NDArray[np.float64]
+    of_last: NDArray[np.float64]
+
+
+def _law(alleles: NDArray[Any], target: NDArray[np.float64]) -> _Law:
+    """The law for SNVs that vary, and observed expression's unit deviations."""
+    snvs, people = alleles.shape
+    mean = alleles.mean(axis=1, dtype=np.float64)
+    # Sums of products of whole numbers are exact in single precision, at half the time.
+    exact = alleles.dtype.kind in "iub" and snvs * float(np.abs(alleles).max()) ** 2 < 2**24
+    values: NDArray[Any] = alleles.astype(np.float32 if exact and people < snvs else np.float64)
+    if people < snvs:
+        gram = (values.T @ values).astype(np.float64)
+        product = mean @ values
+        gram -= product[:, None] + product - mean @ mean
+        start, length = target, 1.0
+    else:
+        values -= mean[:, None]
+        gram, start = values @ values.T, values @ target
+        length = float(np.linalg.norm(start))
+        if length == 0:
+            start = np.zeros(snvs)
+            start[0] = 1.0
+    diagonal, below = _bidiagonal(gram, start)
+    if people < snvs:
+        return _Law(float(diagonal[0]), np.concatenate([[0], below, [0]]), np.concatenate([diagonal, [0]]))
+    return _Law(length, np.concatenate([[0], diagonal]), np.concatenate([[0], below, [0]]))
+
+
+def _bidiagonal(
+    gram: NDArray[np.float64], start: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower bidiagonal B with B B' = T, where gram = Q T Q' is tridiagonal in a basis Q whose first vector is `start`.
+
+    Parameters
+    ----------
+    gram : ndarray of float64, shape (n, n)
+        Symmetric, no eigenvalue below 0; overwritten.
+    start : ndarray of float64, shape (n,)
+        Of any length but 0.
+
+    Returns
+    -------
+    diagonal : ndarray of float64, shape (n,)
+    below : ndarray of float64, shape (n - 1,)
+        Not negative: signs of the basis are free.
+    """
+    size = len(start)
+    # A reflection takes `start` to the first axis, which LAPACK's reduction leaves where it is.
+    mirror = start / np.linalg.norm(start)
+    mirror[0] += np.copysign(1.0, mirror[0])
+    mirror /= np.linalg.norm(mirror)
+    image = gram @ mirror
+    image = 2 * (image - (mirror @ image) * mirror)
+    gram -= np.outer(mirror, image) + np.outer(image, mirror)
+    work = int(dsytrd_lwork(size, lower=1)[0])
+    _, squares, products, _, _ = dsytrd(np.asfortranarray(gram), lower=1, lwork=work, overwrite_a=1)
+    diagonal, below = np.zeros(size), np.zeros(max(0, size - 1))
+    rest, rounding = squares.copy(), RELATIVE_NOISE * squares.sum()
+    for row in range(size):
+        # What is left of a direction in which no draw varies is rounding.
+        if rest[row] > rounding:
+            diagonal[row] = np.sqrt(rest[row])
+            if row + 1 < size:
+                below[row] = abs(products[row]) / diagonal[row]
+                rest[row + 1] -= below[row] ** 2
+    return diagonal, below
+
+
+def _varies(alleles: NDArray[Any]) -> NDArray[np.bool_]:
+    varies: NDArray[np.bool_]
+    if alleles.dtype.kind in "iub":
+        varies = (alleles != alleles[:, :1]).any(axis=1)
+        return varies
+    deviations = alleles - alleles.mean(axis=1, keepdims=True, dtype=np.float64)
+    varies = np.linalg.norm(deviations, axis=1) > RELATIVE_NOISE * np.linalg.norm(alleles, axis=1)
+    return varies
 
 
 def published_test(
@@ -134,12 +214,40 @@ def empirical_p(
     p : float
         NaN where R is NaN or there is no null (`null_correlations`).
     """
+    alleles, target = np.asarray(dosage), np.asarray(observed, dtype=np.float64)
+    if target.size < MIN_PEOPLE or np.isnan(r):
+        return np.nan
+    alleles, target = alleles[_varies(alleles)], unit_deviations(target)
+    if not len(alleles) or np.isnan(target).any():
+        return np.nan
+    law = _law(alleles, target)
     reaching, drawn = 0, 0
     for total in (draws, max(draws, max_draws)):
         if reaching < min_exceeding:
-            null = null_correlations(dosage, observed, total - drawn, rng)
-            if np.isnan(r) or np.isnan(null).any():
-                return np.nan
-            reaching += int(np.count_nonzero(null >= abs(r) - TIE_TOLERANCE))
+            reaching += _reaching(law, abs(r) - TIE_TOLERANCE, total - drawn, rng)
             drawn = total
     return (1 + reaching) / (1 + drawn)
+
+
+def _reaching(law: _Law, r: float, draws: int, rng: np.random.Generator) -> int:
+    """How many draws of |R| are at least r.
+
+    The sum of squares only grows: a draw is over once it is too long for its product, long before its last term.
+    """
+    if r <= 0:
+        return draws
+    reaching = 0
+    for first in range(0, draws, _DRAWS_AT_ONCE):
+        before = rng.standard_normal(min(_DRAWS_AT_ONCE, draws - first))
+        longest = (law.product * before / r) ** 2
+        square = (law.of_last[0] * before) ** 2
+        for term in range(1, law.of_last.size, _TERMS_AT_ONCE):
+            terms = slice(term, term + _TERMS_AT_ONCE)
+            z = rng.standard_normal((len(before), len(law.of_last[terms])))
+            values = law.of_last[terms] * z
+            values += law.of_one_before[terms] * np.column_stack([before, z[:, :-1]])
+            square += np.vecdot(values, values)
+            left = square <= longest
+            before, longest, square = z[left, -1], longest[left], square[left]
+        reaching += len(before)
+    return reaching

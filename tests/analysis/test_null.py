@@ -138,16 +138,26 @@ def test_empirical_p_is_the_null_s_tail():
 
 def test_more_is_drawn_only_where_too_few_draws_reach_r():
     dosage, observed = orthonormal_window(snvs=6)
-    r = np.sqrt(stats.beta(0.5, 2.5).isf(0.004))
+    r = np.sqrt(stats.beta(0.5, 2.5).isf(0.02))
     few = {"draws": 1000, "max_draws": 4000}
-    rng = np.random.default_rng(11)
-    first, then = (np.count_nonzero(null_correlations(dosage, observed, draws, rng) >= r) for draws in (1000, 3000))
-    assert 0 < first < 10
-    enough = empirical_p(r, dosage, observed, np.random.default_rng(11), **few, min_exceeding=first)
-    assert enough == (1 + first) / 1001
-    more = empirical_p(r, dosage, observed, np.random.default_rng(11), **few, min_exceeding=first + 1)
-    assert more == (1 + first + then) / 4001
-    assert empirical_p(1.1, dosage, observed, np.random.default_rng(11)) == 1 / 100_001
+    for seed in range(20):
+        enough = empirical_p(r, dosage, observed, np.random.default_rng(seed), **few, min_exceeding=1)
+        more = empirical_p(r, dosage, observed, np.random.default_rng(seed), **few, min_exceeding=1000)
+        reaching, reaching_of_more = round(enough * 1001 - 1), round(more * 4001 - 1)
+        assert enough == (1 + reaching) / 1001
+        assert more == (1 + reaching_of_more) / 4001
+        assert reaching_of_more >= reaching
+        assert 40 <= reaching_of_more <= 130
+
+
+def test_draws_that_are_given_up_early_are_those_that_do_not_reach_r(simulate_gene):
+    gene = simulate_gene(15)
+    for seed, dosage in enumerate((gene.dosage, gene.dosage[:30])):
+        null = null_correlations(dosage, gene.observed, 100_000, np.random.default_rng(seed))
+        for share in (0.5, 0.1, 0.001):
+            r = np.quantile(null, 1 - share)
+            p = empirical_p(r, dosage, gene.observed, np.random.default_rng(seed + 50), 100_000)
+            assert p == pytest.approx(share, rel=5 / np.sqrt(share * 100_000))
 
 
 def test_empirical_p_is_uniform_under_the_null(simulate_gene):

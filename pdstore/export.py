@@ -2,8 +2,6 @@
 
 import csv
 import gzip
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from pdstore.errors import UsageError
 from pdstore.gene_table import COUNTS, Columns, gene_columns
 from pdstore.query import chosen_model, window_of
+from pdstore.sources.text import check_new_file, new_file
 from pdstore.store import Store, read_together
 
 _GENES_AT_ONCE = 256
@@ -59,21 +58,13 @@ def export_table(store: Store, table: str, path: Path, model: str | None = None)
     """
     if table not in TABLES:
         raise UsageError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
-    if os.path.lexists(path):
-        raise UsageError(f"{path} exists already; name another file, or remove it first")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent} to put it in")
+    check_new_file(path)
     batches = TABLES[table](store, None if table == "variants" else chosen_model(store, model))
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     rows = 0
-    try:
-        with _writer(path, partial) as write:
-            for batch in batches:
-                write(batch)
-                rows += len(next(iter(batch.values())))
-        os.rename(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_file(path) as partial, _writer(path, partial) as write:
+        for batch in batches:
+            write(batch)
+            rows += len(next(iter(batch.values())))
     return rows
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from pdstore.errors import MissingDataError, UsageError
 from pdstore.haplotypes.overlaps import first_wins
-from pdstore.query import chosen_model, find_gene, query_gene, window_of
+from pdstore.query import chosen_model, find_gene, query_gene, variant_name, window_of
 from pdstore.stages.expression import read_expression
 from pdstore.stages.gene_window import read_calls, read_gene_window, window_spec
 from pdstore.stages.readouts import stored_readout
@@ -56,15 +56,18 @@ def query_person(store: Store, gene: str, person: str, model: str | None = None)
     calls = read_calls(store, of, np.array([column]))
     applied = first_wins(calls.carried, of.footprints)[of.scored, 0]
     everything = query_gene(store, gene, model, all_variants=True)["variants"] or []
-    known = {(variant["position"], variant["variant"]): variant for variant in everything}
+    known = {variant["variant"]: variant for variant in everything}
+    contig = str(store.read("genes/gene_contig", row))
+    position, ref, alt = (store.read(f"variants/{name}", of.rows) for name in ("position", "ref", "alt"))
     haplotypes = []
     for haplotype in np.flatnonzero(~calls.absent[0]).tolist():
         carried = of.scored_columns[applied[:, haplotype]]
+        named = [variant_name(contig, int(position[i]), str(ref[i]), str(alt[i])) for i in carried]
         haplotypes.append(
             {
                 "haplotype": haplotype + 1,
                 "prediction": _haplotype_prediction(store, model, window, row, column, haplotype),
-                "variants": [known[key] for key in _names(store, row, of.rows, carried) if key in known],
+                "variants": [known[name] for name in named if name in known],
             }
         )
     observed, predicted = read_expression(store, row), store.read_if_filled(f"predictions/{model}/expression", row)
@@ -74,13 +77,6 @@ def query_person(store: Store, gene: str, person: str, model: str | None = None)
         "prediction": _among(predicted, column),
         "haplotypes": haplotypes,
     }
-
-
-def _names(store: Store, gene: int, rows: slice, columns: np.ndarray[Any, Any]) -> list[tuple[int, str]]:
-    """Position and name of variants, as `query_gene` names them."""
-    contig = str(store.read("genes/gene_contig", gene))
-    position, ref, alt = (store.read(f"variants/{name}", rows)[columns] for name in ("position", "ref", "alt"))
-    return [(int(p), f"{contig}:{p}:{r}:{a}") for p, r, a in zip(position, ref, alt, strict=True)]
 
 
 def _haplotype_prediction(

@@ -148,6 +148,11 @@ def query_gene(
     }
 
 
+def variant_name(contig: str, position: int, *alleles: str) -> str:
+    """Name of a variant: contig, 1-based position, and what is known of reference and alternate allele."""
+    return ":".join([contig, str(position), *(allele for allele in alleles if allele)])
+
+
 def check_significance(alpha: float, fdr_kind: str) -> None:
     """Raise `UsageError` where that cannot decide what is significant."""
     if fdr_kind not in FDR_FIELD:
@@ -282,11 +287,11 @@ def _variants(
     found = []
     for column, row in zip(columns, rows - low, strict=True):
         alleles = [variants[f"variants/{allele}"] for allele in ("ref", "alt")]
-        named = [str(letters[row]) for letters in alleles if letters is not None and letters[row]]
+        named = [str(letters[row]) for letters in alleles if letters is not None]
         numbers = {field: _element(values[path], column) for field, path in per_variant.items()}
         found.append(
             {
-                "variant": ":".join([contig, str(position[row]), *named]),
+                "variant": variant_name(contig, int(position[row]), *named),
                 "position": int(position[row]),
                 "distance_to_tss": int(position[row]) - tss,
                 "allele_frequency": _element(variants["variants/allele_frequency"], row),

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.analysis.correlation import MIN_PEOPLE, pearson_p, pearson_r
+from pdstore.analysis.correlation import pearson_r
 from pdstore.analysis.elastic_net import (
     INNER_FOLDS,
     L1_RATIO,
     MIN_MINOR_ALLELE_FREQUENCY,
     common_alleles,
-    fit_elastic_net,
     nested_elastic_nets,
 )
 from pdstore.analysis.readout import READOUTS
@@ -40,7 +38,7 @@ from pdstore.sources.predictdb import (
     settings_of_predictdb,
     trained_genes,
 )
-from pdstore.sources.text import existing_file, read_lines
+from pdstore.sources.text import check_new_file, existing_file, new_file, read_lines
 from pdstore.stages.expression import read_expression
 from pdstore.stages.gene_window import reaches, read_calls, read_gene_window
 from pdstore.store import Store, genes_written, open_store
@@ -144,7 +142,7 @@ def train_predixcan(
         raise UsageError(f"--folds {folds}: expected 2 to 100")
     if not 1 <= distance <= REACH:
         raise UsageError(f"--distance {distance}: expected 1 to {REACH:,} bp")
-    _check_target(path)
+    check_new_file(path)
     url = str(Path(url).absolute())
     store = open_store(url)
     store.require_people()
@@ -227,7 +225,7 @@ def train_readout(
     """
     if not 2 <= folds <= 100:
         raise UsageError(f"--folds {folds}: expected 2 to 100")
-    _check_target(path)
+    check_new_file(path)
     store = open_store(url)
     store.require_people()
     label = chosen_model(store, model)
@@ -241,24 +239,16 @@ def train_readout(
             f"{folds} folds"
         )
     fold = np.random.default_rng(seed).permutation(np.arange(len(genes)) % folds) + 1
-    held_out = np.empty(len(genes))
-    for left_out in range(1, folds + 1):
-        training = fold != left_out
-        net = fit_elastic_net(features[training], target[training], seed)
-        held_out[~training] = features[~training] @ net.weight + net.intercept
-    net = fit_elastic_net(features, target, seed)
+    fit = nested_elastic_nets(features, target, fold, seed)
+    weight = fit.weight[0]
     names = store.read(f"{group}/track_name").tolist()
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with unfinished.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["track", "weight"])
-            writer.writerows(zip(names, net.weight.tolist(), strict=True))
-            writer.writerow(["intercept", net.intercept])
-        os.link(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return ReadoutReport(len(genes), len(names), int(np.count_nonzero(net.weight)), float(pearson_r(held_out, target)))
+    with new_file(path) as unfinished, unfinished.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["track", "weight"])
+        writer.writerows(zip(names, weight.tolist(), strict=True))
+        writer.writerow(["intercept", fit.target_mean[0] - weight @ fit.mean[0]])
+    held_out = fit.target_mean[fold] + fit.out_of_fold
+    return ReadoutReport(len(genes), len(names), int(np.count_nonzero(weight)), float(pearson_r(held_out, target)))
 
 
 def _train_gene(
@@ -275,21 +265,9 @@ def _train_gene(
     dosage = diploid_dosage(calls.carried[of.scored], calls.absent)
     common = np.flatnonzero(common_alleles(dosage))
     rows = of.scored_columns[common]
-    folds = int(fold.max())
-    in_fold = np.bincount(fold[people][~np.isnan(observed)], minlength=folds + 1)
-    measured = int(in_fold.sum())
-    weight = mean = np.zeros((folds + 1, len(rows)))
-    r, p, converged = np.nan, np.nan, True
-    if measured >= 2 * folds and measured - in_fold.max() >= MIN_PEOPLE and len(rows):
-        fit = nested_elastic_nets(dosage[common].T, observed, fold[people], seed)
-        weight, mean, converged = fit.weight, fit.mean, fit.converged
-        of_measured = ~np.isnan(fit.out_of_fold)
-        r = float(pearson_r(fit.out_of_fold[of_measured], observed[of_measured]))
-        p = float(pearson_p(r, measured))
-    contig, build = (
-        str(store.read("genes/gene_contig", gene)),
-        _SHORT_BUILDS.get(build_named_in(str(store.attributes.get("genome_build"))) or ""),
-    )
+    fit = nested_elastic_nets(dosage[common].T, observed, fold[people], seed)
+    contig = str(store.read("genes/gene_contig", gene))
+    build = _SHORT_BUILDS.get(build_named_in(str(store.attributes.get("genome_build"))) or "")
     ref, alt = (store.read(f"variants/{name}", of.rows)[rows] for name in ("ref", "alt"))
     variants = [
         (contig, int(of.position[row]), ref_allele, alt_allele, *([build] if build else []))
@@ -298,7 +276,18 @@ def _train_gene(
     gene_id, name = (str(store.read(f"genes/gene_{what}", gene)) for what in ("id", "name"))
     records = store.read("genotypes/variant_id")[of.record[rows]]
     rsids = ["" if rsid == "." else rsid for rsid in records.tolist()]
-    trained = TrainedGene(gene_id, name, variants, rsids, weight, mean, measured, r, p, converged)
+    trained = TrainedGene(
+        gene_id=gene_id,
+        gene_name=name,
+        variants=variants,
+        rsids=rsids,
+        weight=fit.weight,
+        mean=fit.mean,
+        people=int((~np.isnan(observed)).sum()),
+        pearson_r=fit.pearson_r,
+        p_value=fit.p_value,
+        converged=fit.converged,
+    )
     add_gene(Path(path), trained)
 
 
@@ -315,13 +304,6 @@ def _reference_tracks_and_expression(
             features.append(values)
             target.append(np.nanmean(observed))
     return genes, np.array(features), np.array(target)
-
-
-def _check_target(path: Path) -> None:
-    if os.path.lexists(path):
-        raise UsageError(f"{path} exists already; name another file, or remove it first")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent} to put it in")
 
 
 def _require_same_settings(unfinished: Path, settings: dict[str, str]) -> None:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pdstore.analysis.correlation import MIN_PEOPLE, pearson_p, pearson_r
+
 L1_RATIO = 0.5
 INNER_FOLDS = 10
 MIN_MINOR_ALLELE_FREQUENCY = 0.01
@@ -40,14 +42,21 @@ class NestedFit(NamedTuple):
         The first row is the model of everybody.
     mean : array, shape=(folds + 1, features), float64
         Mean features of those a row was trained on: its predictions are weight @ (features - mean).
+    target_mean : array, shape=(1 + folds,), float64
+        Mean target of those a row was trained on, which its predictions leave out.
     out_of_fold : array, shape=(samples,), float64
         Each sample's prediction by the model that was trained without its fold; NaN where it was not measured.
+    pearson_r, p_value : float
+        Between `out_of_fold` and the target, over samples; NaN where either has no variance.
     converged : bool
     """
 
     weight: NDArray[np.float64]
     mean: NDArray[np.float64]
+    target_mean: NDArray[np.float64]
     out_of_fold: NDArray[np.float64]
+    pearson_r: float
+    p_value: float
     converged: bool
 
 
@@ -110,6 +119,8 @@ def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike,
     Returns
     -------
     NestedFit
+        Weights of 0, and no R, where there is no feature, or where a fold leaves fewer than 3 measured samples or there
+        are fewer than two a fold.
 
     Notes
     -----
@@ -121,15 +132,20 @@ def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike,
     measured = ~np.isnan(y)
     folds = int(of.max())
     weight, mean = np.zeros((2, folds + 1, x.shape[1]))
+    target_mean = np.full(folds + 1, np.nan)
+    in_fold = np.bincount(of[measured], minlength=folds + 1)
+    if in_fold.sum() < max(2 * folds, MIN_PEOPLE + in_fold.max()) or not x.shape[1]:
+        return NestedFit(weight, mean, target_mean, np.full(len(y), np.nan), np.nan, np.nan, True)
     converged = True
     for left_out in range(folds + 1):
         training = measured & (of != left_out)
         net = fit_elastic_net(x[training], y[training], seed)
         weight[left_out] = net.weight
-        mean[left_out] = x[training].mean(axis=0)
+        mean[left_out], target_mean[left_out] = x[training].mean(axis=0), y[training].mean()
         converged &= net.converged
     out_of_fold = np.where(measured, np.vecdot(weight[of], x - mean[of]), np.nan)
-    return NestedFit(weight, mean, out_of_fold, converged)
+    r = float(pearson_r(out_of_fold[measured], y[measured]))
+    return NestedFit(weight, mean, target_mean, out_of_fold, r, float(pearson_p(r, in_fold.sum())), converged)
 
 
 def common_alleles(dosage: ArrayLike, minimum: float = MIN_MINOR_ALLELE_FREQUENCY) -> NDArray[np.bool_]:
@@ -144,6 +160,7 @@ def common_alleles(dosage: ArrayLike, minimum: float = MIN_MINOR_ALLELE_FREQUENC
     -------
     common : array, shape=(alleles,), bool
     """
-    frequency = np.asarray(dosage, dtype=np.float64).mean(axis=1) / 2
-    common: NDArray[np.bool_] = np.minimum(frequency, 1 - frequency) > minimum
+    copies = np.asarray(dosage, dtype=np.float64)
+    alternate, all_copies = copies.sum(axis=1), 2 * copies.shape[1]
+    common: NDArray[np.bool_] = np.minimum(alternate, all_copies - alternate) > minimum * all_copies
     return common

@@ -25,7 +25,7 @@ CONNECT_TIMEOUT = 10.0
 LOOKED_AT_EVERY = 5.0
 """Seconds."""
 
-_KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_ARENA_MAX": "1"}
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_ARENA_MAX": "1"}
 """So glibc keeps the memory that a layer of a network lets go for the next: on a CPU, getting it anew from the system,
 zeroed, takes Enformer a third of its time."""
 
@@ -88,7 +88,7 @@ def local_client(workers: int, threads: int = 1, keep_memory: bool = False) -> "
         Whether they keep what they once took, for the next task: faster where a network runs.
     """
     with ExitStack() as stack:
-        with _interrupts_deferred(), _environment_of_workers(_KEEP_MEMORY if keep_memory else {}):
+        with _interrupts_deferred(), _environment_of_workers(KEEP_MEMORY if keep_memory else {}):
             from distributed import Client, LocalCluster
 
             cluster = stack.enter_context(

@@ -1,12 +1,15 @@
-"""Text files, gzipped or not, line by line; what is wrong with one is said in a line."""
+"""Files: text, gzipped or not, line by line, and new ones, whole or not at all; what is wrong is said in a line."""
 
 import gzip
 import hashlib
+import os
+import uuid
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pdstore.errors import InputError
+from pdstore.errors import InputError, UsageError
 
 
 def existing_file(path: Path, what: str) -> Path:
@@ -16,6 +19,26 @@ def existing_file(path: Path, what: str) -> Path:
     if not path.is_file():
         raise InputError(f"{what} {path}: no such file")
     return path
+
+
+def check_new_file(path: Path) -> None:
+    """Raise `UsageError` where a file cannot be made: something is there, or there is no folder for it."""
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists already; name another file, or remove it first")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent} to put it in")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Where a new file is written: hidden beside `path`, whose name it gets when it is whole."""
+    check_new_file(path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield partial
+        os.rename(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def is_gzip(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """Stages of models that take dosages: the alleles around a gene have weights, and no window's sequence is built."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
 from pdstore.stages.windows import Windows
 from pdstore.store import Store
 
-_FINAL = 0
 USED = 1
 """Place of the weights that are used among what a model counts."""
 
@@ -33,42 +33,64 @@ class WindowsInPlace(Windows):
 
 
 @dataclass(frozen=True)
-class DosagePredictions:
-    """Predictions of people: a block is a gene."""
+class _OfDosages:
+    """What both stages share: a block is a gene, marked by one array of one group."""
 
     model: ModelReference
-    name = "predictions of people"
+    name: ClassVar[str]
+    _parent: ClassVar[str]
+    _array: ClassVar[str]
     unit = "genes"
     runs_model = False
 
     @property
     def group(self) -> str:
-        return f"predictions/{self.model.label}"
+        return f"{self._parent}/{self.model.label}"
 
     @property
     def _mark(self) -> str:
-        return f"{self.group}/expression"
+        return f"{self.group}/{self._array}"
 
-    def prepare(self, store: Store) -> None:
-        require_windows(store, self.model.window)
+    def _create(self, store: Store, sizes: Mapping[str, int], attributes: Mapping[str, Any]) -> None:
+        """Hold the model against the store, and create the group."""
         check_model(store, self.model)
-        model = self.model.load_dosage_model()
-        _require_some_match(store, self.model, model)
-        genes, people = store.array("expression/observed").shape
-        sizes = {"genes": genes, "samples": people, "counts": len(model.counts)}
+        _require_some_match(store, self.model, self.model.load_dosage_model())
         readout = Readout(self.model.describe().readout)
-        attributes = {"order": next_order(store), **readout.attributes, "haplotypes_per_block": 1}
-        create_model_group(store, self.group, self.model, sizes, attributes)
-        if not store.chunks_written(f"{self.group}/count_name"):
-            store.write(f"{self.group}/count_name", ..., np.array(model.counts, dtype=object))
+        create_model_group(store, self.group, self.model, sizes, {**readout.attributes, **attributes})
+
+    def _load(self, store: Store) -> DosageModel:
+        model = self.model.load_dosage_model()
+        require_same_model(store, self.group, self.model, model)
+        return model
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
         return pending_genes(store, self._mark, genes)
 
+    def gather(self, store: Store) -> None:
+        """Nothing spans several genes."""
+
+    def describe(self, store: Store, block: Block) -> str:
+        return f"{self.name} for gene {gene_label(store, block[0])}"
+
+
+class DosagePredictions(_OfDosages):
+    """Predictions of people."""
+
+    name = "predictions of people"
+    _parent, _array = "predictions", "expression"
+
+    def prepare(self, store: Store) -> None:
+        require_windows(store, self.model.window)
+        counts = self.model.load_dosage_model().counts
+        genes, people = store.array("expression/observed").shape
+        sizes = {"genes": genes, "samples": people, "counts": len(counts)}
+        self._create(store, sizes, {"order": next_order(store), "haplotypes_per_block": 1})
+        if not store.chunks_written(f"{self.group}/count_name"):
+            store.write(f"{self.group}/count_name", ..., np.array(counts, dtype=object))
+
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
-        model = self.model.load_dosage_model()
-        require_same_model(store, self.group, self.model, model)
+        model = self._load(store)
         window = read_gene_window(store, self.model.window, gene)
         weights = _weights_of(store, model, window)
         known = weights.known
@@ -85,58 +107,26 @@ class DosagePredictions:
 
     def without_prediction(self, store: Store, genes: Sequence[int]) -> int:
         """How many of some filled genes have no weight that could be used."""
-        used = self.model.load_dosage_model().counts[USED]
-        names = store.read(f"{self.group}/count_name").tolist()
-        return int((store.read_if_filled(f"{self.group}/gene_counts")[genes, names.index(used)] == 0).sum())
-
-    def gather(self, store: Store) -> None:
-        """Nothing spans several genes."""
-
-    def describe(self, store: Store, block: Block) -> str:
-        return f"predictions of people for gene {gene_label(store, block[0])}"
+        used = store.read_if_filled(f"{self.group}/gene_counts")[genes, USED]
+        return int((used == 0).sum())
 
 
-@dataclass(frozen=True)
-class DosageEffects:
-    """Effects of single alleles, which are their weights: a block is a gene."""
+class DosageEffects(_OfDosages):
+    """Effects of single alleles, which are their weights."""
 
-    model: ModelReference
     name = "effects of variants"
-    unit = "genes"
-    runs_model = False
-
-    @property
-    def group(self) -> str:
-        return f"attributions/{self.model.label}"
-
-    @property
-    def _mark(self) -> str:
-        return f"{self.group}/ism"
+    _parent, _array = "attributions", "ism"
 
     def prepare(self, store: Store) -> None:
-        sizes = window_variant_sizes(store, self.model.window)
-        check_model(store, self.model)
-        _require_some_match(store, self.model, self.model.load_dosage_model())
-        readout = Readout(self.model.describe().readout)
-        create_model_group(store, self.group, self.model, sizes, {**readout.attributes, "variants_per_block": 1})
-
-    def pending(self, store: Store, genes: Sequence[int]) -> Pending:
-        return pending_genes(store, self._mark, genes)
+        self._create(store, window_variant_sizes(store, self.model.window), {"variants_per_block": 1})
 
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
-        model = self.model.load_dosage_model()
-        require_same_model(store, self.group, self.model, model)
+        model = self._load(store)
         window = read_gene_window(store, self.model.window, gene)
         ism = np.full(store.array(self._mark).shape[1], np.nan)
-        ism[window.scored_columns] = _weights_of(store, model, window).weight[_FINAL]
+        ism[window.scored_columns] = _weights_of(store, model, window).weight[0]
         store.write(self._mark, gene, ism)
-
-    def gather(self, store: Store) -> None:
-        """Nothing spans several genes."""
-
-    def describe(self, store: Store, block: Block) -> str:
-        return f"effects of the variants of gene {gene_label(store, block[0])}"
 
 
 def _weights_of(store: Store, model: DosageModel, window: GeneWindow) -> AlleleWeights:

@@ -88,5 +88,5 @@ def test_common_alleles():
     dosage[0, :4] = 1  # 4 of 400: a frequency of 0.01
     dosage[1, :5] = 1
     dosage[2] = 2
-    dosage[3, :199] = 2
+    dosage[3, :198] = 2
     assert common_alleles(dosage).tolist() == [False, True, False, False]

@@ -1,4 +1,4 @@
-"""Wall time of `pdstore query`, the whole process, beside the same question asked with xarray.
+"""Wall time of `pdstore query`, `genes` and `plot --all`, whole processes, beside the query's numbers with xarray.
 
     .venv/bin/python benchmarks/query_latency.py
 
@@ -37,8 +37,8 @@ print(float(statistics.pearson_r), int((statistics.driver_rank > 0).sum()))
 """
 
 
-def make_store(path: Path) -> None:
-    """A store of the published size that holds what a query of one gene reads."""
+def make_store(path: Path, only_one_gene: bool = False) -> None:
+    """A store of the published size that holds what queries read, of all genes or of one only."""
     rng = np.random.default_rng(0)
     store = create_store(path)
     sizes = dict.fromkeys(
@@ -67,19 +67,29 @@ def make_store(path: Path) -> None:
     store.create_group("predictions/enformer", sizes, {"window": WINDOW, "order": 0, "haplotypes_per_block": 16})
     for group in ("attributions/enformer", f"eqtl/{WINDOW}", "statistics/enformer"):
         store.create_group(group, sizes, {})
-        _write_random(store, group, rng)
+        _write_random(store, group, rng, range(GENE, GENE + 1) if only_one_gene else range(GENES))
     mark_complete(store, {"level": "full"})
 
 
-def _write_random(store: Store, group: str, rng: np.random.Generator) -> None:
-    for name, array in store.group(group).arrays():
-        if array.ndim == 1:
-            store.write(f"{group}/{name}", ..., (rng.random(GENES) * 100).astype(array.dtype))
+def _write_random(store: Store, group: str, rng: np.random.Generator, genes: range) -> None:
+    # Five drivers a gene.
+    ranks = np.where(np.arange(WINDOW_VARIANTS) % 400 == 7, np.arange(WINDOW_VARIANTS) // 400 + 1, 0)
+    # Arrays over genes first: gene_values is made of them.
+    for name, array in sorted(store.group(group).arrays(), key=lambda of: of[1].ndim):
+        if name == "statistic_name":
+            store.write(f"{group}/{name}", ..., np.array(GENE_STATISTICS, dtype=object))
+        elif array.ndim == 1:
+            whole = {"n_samples": 839, "driver_count": 5}.get(name)
+            values = rng.random(GENES) * (2 if name == "pearson_r" else 1) - (name == "pearson_r")
+            store.write(f"{group}/{name}", ..., values if whole is None else np.full(GENES, whole))
+        elif name == "gene_values":
+            values = np.column_stack([store.read(f"{group}/{statistic}") for statistic in GENE_STATISTICS])
+            store.write(f"{group}/{name}", ..., values)
         elif array.ndim == 2:
-            values = rng.normal(size=WINDOW_VARIANTS)
-            # Five drivers.
-            ranks = np.where(np.arange(WINDOW_VARIANTS) % 400 == 7, np.arange(WINDOW_VARIANTS) // 400 + 1, 0)
-            store.write(f"{group}/{name}", GENE, ranks if name == "driver_rank" else values)
+            for some in (genes[start : start + 500] for start in range(0, len(genes), 500)):
+                shape = (len(some), WINDOW_VARIANTS)
+                rows = np.broadcast_to(ranks, shape) if name == "driver_rank" else rng.normal(size=shape)
+                store.write(f"{group}/{name}", slice(some.start, some.stop), rows)
 
 
 def seconds(program: str, *arguments: str) -> float:
@@ -98,16 +108,19 @@ def main() -> None:
             "`import zarr` alone": ("import zarr",),
             "`pdstore query GENE --format json`": (ASK_PDSTORE, "query", f"gene{GENE}", "-s", str(path), "-f", "json"),
             "`pdstore query GENE`": (ASK_PDSTORE, "query", f"gene{GENE}", "-s", str(path)),
-            "the same numbers with xarray": (ASK_XARRAY, str(path)),
+            "`pdstore genes`": (ASK_PDSTORE, "genes", "-s", str(path)),
+            "the query's numbers with xarray": (ASK_XARRAY, str(path)),
         }
         times: dict[str, list[float]] = {name: [] for name in questions}
         for _ in range(RUNS):
             for name, question in questions.items():
                 times[name].append(seconds(*question))
-        peer = float(np.median(times["the same numbers with xarray"]))
-        print("| process | median s | worst s | xarray / this |\n| --- | --- | --- | --- |")
+        peer = float(np.median(times["`import zarr` alone"]))
+        print("| process | median s | worst s | of `import zarr` |\n| --- | --- | --- | --- |")
         for name, values in times.items():
-            print(f"| {name} | {np.median(values):.2f} | {max(values):.2f} | {peer / np.median(values):.1f} |")
+            print(f"| {name} | {np.median(values):.2f} | {max(values):.2f} | {np.median(values) / peer:.2f} |")
+        plots = (ASK_PDSTORE, "plot", "--all", "-s", str(path), "-o", str(Path(folder) / "figures"))
+        print(f"| `pdstore plot --all`, once | {seconds(*plots):.1f} | | |")
 
 
 if __name__ == "__main__":

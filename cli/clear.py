@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note, plain, size
+from pdstore.words import plain
+
+from .output import DEFAULT_STORE, StoreOption, note, size
 
 
 def command(

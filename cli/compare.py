@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .output import DEFAULT_STORE, Format, StoreOption, number, plain
+from pdstore.words import number, plain
+
+from .output import DEFAULT_STORE, Format, StoreOption
 
 
 def command(

@@ -27,7 +27,7 @@ def command(
     from pdstore.query import query_gene
     from pdstore.store import open_store
 
-    from .gene_answer import print_gene
+    from .gene_answer import answer_console, print_gene
     from .progress import FillProgress
 
     with FillProgress() as progress:
@@ -38,5 +38,5 @@ def command(
     else:
         typer.echo(f"A simulated cohort; the CNN's R over held-out genes is {demo.held_out_r:.2f}.\n")
     for gene in SHOWN_GENES:
-        print_gene(query_gene(store, gene))
+        print_gene(answer_console(), query_gene(store, gene))
     typer.echo(f"Ask on: pdstore query GENE -s {demo.store}")

@@ -1,22 +1,28 @@
-"""One gene's answer as a person reads it."""
+"""One gene's answer as a person reads it, in the width of the terminal."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .output import number, plain
+from pdstore.words import number, plain
 
 if TYPE_CHECKING:
     from pdstore.store import Store
 
 NOT_FILLED = "not filled: run pdstore fill statistics"
 
-_LEGEND = "  * main driver; slope: eQTL effect per alternate allele; R: of its own term with the prediction"
+_LEGEND = "* main driver; slope: eQTL effect per alternate allele; R: of its own term with the prediction"
+_LABEL = 14
+"""Width of what stands before a value, behind two spaces."""
 _SHOWN_OF_PERSON = 5
 """Of the variants of a haplotype, those of the largest |ISM|."""
 
+_Parts = str | Text | tuple[str, str]
 _COLOURS = {
     "correlated": "green",
     "anticorrelated": "red",
@@ -55,21 +61,71 @@ def why_missing(store: "Store", answer: dict[str, Any]) -> str:
     return f"not filled: run pdstore fill {stages} {named} --weights FILE {of_gene}"
 
 
-def print_models(answers: list[dict[str, Any]]) -> None:
+def answer_console() -> Console:
+    """Where answers go: as wide as the terminal; into a pipe or a file without any limit, so that no line is broken."""
+    width = None if sys.stdout.isatty() else 1_000
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_gene(console: Console, answer: dict[str, Any], missing: str = NOT_FILLED) -> None:
+    """Print one answer of `pdstore.query.query_gene`, whole or in part; `missing` is why something is not there."""
+    _print_name(console, answer["gene"], answer["model"])
+    if "correlation" in answer:
+        _print_correlation(console, answer["correlation"], answer["n_samples"], missing)
+    if "expression" in answer:
+        _print_expression(console, answer["expression"])
+    if answer.get("variants") is not None:
+        _print_line(console, "variants", f"{len(answer['variants']):,} in the window")
+        if answer["variants"]:
+            _print_variants(console, answer["variants"])
+    elif "drivers" in answer:
+        _print_drivers(console, answer["drivers"], answer["n_samples"], missing)
+    if "support" in answer:
+        _print_support(console, answer["support"])
+    if answer.get("lead_eqtl"):
+        lead = answer["lead_eqtl"]
+        _print_line(
+            console,
+            "lead eQTL",
+            f"R = {number(lead['pearson_r'])} (p = {number(lead['p_value'])}), "
+            f"{number(lead['distance'], 0)} bp from the TSS",
+        )
+    console.print()
+
+
+def print_models(console: Console, answers: list[dict[str, Any]]) -> None:
     """Print the answers of several models for one gene, side by side."""
-    console = _console()
     _print_name(console, answers[0]["gene"])
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), collapse_padding=True, header_style="bold")
-    table.add_column("")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("", no_wrap=True)
     for answer in answers:
-        table.add_column(plain(answer["model"]), no_wrap=True)
+        table.add_column(plain(answer["model"]), overflow="fold")
     rows: dict[str, list[str | Text]] = {}
     for answer in answers:
         for what, cell in _cells(answer).items():
             rows.setdefault(what, []).append(cell)
     for what, cells in rows.items():
         table.add_row(what, *cells)
-    console.print(table, no_wrap=True, overflow="ignore", crop=False)
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    console.print()
+
+
+def print_person(console: Console, answer: dict[str, Any]) -> None:
+    """Print one answer of `pdstore.person.query_person`."""
+    _print_name(console, answer["gene"], answer["model"])
+    _print_line(console, "person", plain(answer["person"]))
+    for what in ("observed", "prediction"):
+        value, percentile = answer[what]["value"], answer[what]["percentile"]
+        among = "" if percentile is None else f"  (above {percentile:.0f}% of the others)"
+        _print_line(console, what, f"{number(value)}{among}")
+    for haplotype in answer["haplotypes"]:
+        variants = haplotype["variants"]
+        predicted = "" if haplotype["prediction"] is None else f", prediction {number(haplotype['prediction'])}"
+        _print_line(console, f"haplotype {haplotype['haplotype']}", f"{len(variants):,} variants{predicted}")
+        effects = [variant for variant in variants if variant["ism"]]
+        shown = sorted(effects, key=lambda variant: -abs(variant["ism"]))[:_SHOWN_OF_PERSON]
+        if shown:
+            _print_variants(console, shown)
     console.print()
 
 
@@ -98,71 +154,28 @@ def _coloured(word: str | None) -> Text:
     return Text(word or "-", style=_COLOURS.get(word or "", ""))
 
 
-def print_person(answer: dict[str, Any]) -> None:
-    """Print one answer of `pdstore.person.query_person`."""
-    console = _console()
-    _print_name(console, answer["gene"], answer["model"])
-    console.print(f"  person        {plain(answer['person'])}")
-    for what in ("observed", "prediction"):
-        value, percentile = answer[what]["value"], answer[what]["percentile"]
-        among = "" if percentile is None else f"  (above {percentile:.0f}% of the others)"
-        console.print(f"  {what:<14}{number(value)}{among}")
-    for haplotype in answer["haplotypes"]:
-        variants = haplotype["variants"]
-        predicted = "" if haplotype["prediction"] is None else f", prediction {number(haplotype['prediction'])}"
-        console.print(f"  haplotype {haplotype['haplotype']}   {len(variants):,} variants{predicted}")
-        effects = [variant for variant in variants if variant["ism"]]
-        shown = sorted(effects, key=lambda variant: -abs(variant["ism"]))[:_SHOWN_OF_PERSON]
-        if shown:
-            _print_variants(console, shown)
-    console.print()
+def _print_line(console: Console, label: str, *parts: _Parts) -> None:
+    """A label and what it is of, which goes on below itself where the terminal is narrow."""
+    _print_hanging(console, f"  {label:<{_LABEL}}", _LABEL + 2, *parts)
 
 
-def _console() -> Console:
-    # So wide that no number is cut: a narrow terminal wraps the line.
-    return Console(highlight=False, soft_wrap=True, width=1_000, markup=False, emoji=False)
+def _print_hanging(console: Console, before: str, indent: int, *parts: _Parts) -> None:
+    lines = Text.assemble(*parts).wrap(console, max(console.width - indent, 16))
+    for index, line in enumerate(lines):
+        line.rstrip()
+        console.print(Text.assemble(" " * indent if index else before, line), soft_wrap=True)
 
 
 def _print_name(console: Console, gene: dict[str, Any], model: str | None = None) -> None:
-    of_model = "" if model is None else f"  model {model}"
-    console.print(
-        Text.assemble(
-            (plain(gene["name"]), "bold"),
-            plain(f"  {gene['id']}  {gene['contig']}:{gene['tss']:,} ({gene['strand']}){of_model}"),
-        )
-    )
-
-
-def print_gene(answer: dict[str, Any], missing: str = NOT_FILLED) -> None:
-    """Print one answer of `pdstore.query.query_gene`, whole or in part; `missing` is why something is not there."""
-    console = _console()
-    _print_name(console, answer["gene"], answer["model"])
-    if "correlation" in answer:
-        _print_correlation(console, answer["correlation"], answer["n_samples"], missing)
-    if "expression" in answer:
-        _print_expression(console, answer["expression"])
-    if answer.get("variants") is not None:
-        console.print(f"  variants      {len(answer['variants']):,} in the window")
-        if answer["variants"]:
-            _print_variants(console, answer["variants"])
-            console.print(_LEGEND)
-    elif "drivers" in answer:
-        _print_drivers(console, answer["drivers"], answer["n_samples"], missing)
-    if "support" in answer:
-        _print_support(console, answer["support"])
-    if answer.get("lead_eqtl"):
-        lead = answer["lead_eqtl"]
-        console.print(
-            f"  lead eQTL     R = {number(lead['pearson_r'])} (p = {number(lead['p_value'])}), "
-            f"{number(lead['distance'], 0)} bp from the TSS"
-        )
-    console.print()
+    of_model = "" if model is None else f"  model {plain(model)}"
+    where = f"  {gene['id']}  {gene['contig']}:{gene['tss']:,} ({gene['strand']})"
+    _print_hanging(console, "", 2, (plain(gene["name"]), "bold"), plain(where), of_model)
 
 
 def _print_correlation(console: Console, correlation: dict[str, Any], n_samples: int | None, missing: str) -> None:
     if correlation["pearson_r"] is None:
         if n_samples is None:
-            console.print(f"  correlation   {missing}")
+            _print_line(console, "correlation", missing)
             return
         reason = (
             "expression was not measured"
@@ -171,19 +184,15 @@ def _print_correlation(console: Console, correlation: dict[str, Any], n_samples:
             if n_samples < 3
             else "the prediction or the expression does not vary"
         )
-        console.print(f"  correlation   none over {n_samples} people: {reason}")
+        _print_line(console, "correlation", f"none over {n_samples} people: {reason}")
         return
     interval = f" [{number(correlation['ci_low'])}, {number(correlation['ci_high'])}]"
     if correlation["ci_low"] is None:
         interval = ""
     people = "" if n_samples is None else f" over {n_samples} people"
     status = correlation["status"] or "significance unknown"
-    console.print(
-        Text.assemble(
-            f"  correlation   R = {number(correlation['pearson_r'])}{interval}{people}  ",
-            (status, _COLOURS.get(status, "")),
-        )
-    )
+    r = f"R = {number(correlation['pearson_r'])}{interval}{people}: "
+    _print_line(console, "correlation", r, (status, _COLOURS.get(status, "")))
     tests = []
     if correlation["null_p"] is not None:
         test = f"t = {number(correlation['null_t'], 2)}, p = {number(correlation['null_p'])}"
@@ -191,7 +200,7 @@ def _print_correlation(console: Console, correlation: dict[str, Any], n_samples:
     if correlation["empirical_p"] is not None:
         test = f"p = {number(correlation['empirical_p'])}"
         tests.append(f"empirical FDR {number(correlation['empirical_fdr'])} ({test})")
-    console.print(f"  significance  {', '.join(tests) or 'no null'}")
+    _print_line(console, "significance", ", ".join(tests) or "no null")
 
 
 def _print_expression(console: Console, expression: dict[str, Any]) -> None:
@@ -203,55 +212,53 @@ def _print_expression(console: Console, expression: dict[str, Any]) -> None:
     if expression["reference_prediction"] is not None:
         parts.append(f"for the reference {number(expression['reference_prediction'])}")
     if parts:
-        console.print(f"  expression    {', '.join(parts)}")
+        _print_line(console, "expression", ", ".join(parts))
 
 
 def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None, n_samples: int | None, missing: str) -> None:
-    if drivers is None and n_samples is None:
-        console.print(f"  drivers       {missing}")
+    if drivers:
+        _print_line(console, "drivers", f"{len(drivers):,}")
+        _print_variants(console, drivers)
         return
-    if drivers is None:
-        console.print(
-            "  drivers       undefined: no prediction, ISM does not add up to it, no allele varies, or under 3 people"
-        )
-        return
-    if not drivers:
-        console.print("  drivers       none")
-        return
-    console.print("  drivers")
-    _print_variants(console, drivers)
-    console.print(_LEGEND)
+    undefined = "undefined: no prediction, ISM does not add up to it, no allele varies, or under 3 people"
+    _print_line(console, "drivers", "none" if drivers is not None else missing if n_samples is None else undefined)
 
 
-def _print_variants(console: Console, drivers: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), collapse_padding=True)
+def _print_variants(console: Console, variants: list[dict[str, Any]]) -> None:
+    """A table of variants; where the terminal is too narrow for it, two lines each."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("variant", "to TSS", "AF", "ISM", "slope", "slope p", "R"):
-        table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
+        is_name = heading == "variant"
+        table.add_column(f"  {heading}" if is_name else heading, justify="left" if is_name else "right", no_wrap=True)
     table.add_column("support", no_wrap=True)
-    for driver in drivers:
+    for variant in variants:
         table.add_row(
-            ("* " if driver["main"] else "  ") + plain(driver["variant"]),
-            f"{driver['distance_to_tss']:+,}",
-            number(driver["allele_frequency"]),
-            number(driver["ism"]),
-            number(driver["eqtl_slope"]),
-            number(driver["eqtl_p"]),
-            number(driver["pearson_r_with_prediction"]),
-            Text(driver["support"], style=_COLOURS.get(driver["support"], "")),
+            _marked(variant),
+            f"{variant['distance_to_tss']:+,}",
+            *(number(variant[field]) for field in _NUMBERS),
+            _coloured(variant["support"]),
         )
-    console.print(table, no_wrap=True, overflow="ignore", crop=False)
+    if Measurement.get(console, console.options, table).maximum + 2 <= console.width:
+        console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    else:
+        for variant in variants:
+            frequency, ism, slope, p, r = (number(variant[field]) for field in _NUMBERS)
+            where = f"{_marked(variant)}, {variant['distance_to_tss']:+,} bp from the TSS, AF {frequency}: "
+            _print_hanging(console, "  ", 4, where, _coloured(variant["support"]))
+            _print_hanging(console, " " * 6, 6, f"ISM {ism}, slope {slope} (p {p}), R {r}")
+    _print_hanging(console, "    ", 4, _LEGEND)
+
+
+_NUMBERS = ("allele_frequency", "ism", "eqtl_slope", "eqtl_p", "pearson_r_with_prediction")
+
+
+def _marked(variant: dict[str, Any]) -> str:
+    return ("* " if variant["main"] else "  ") + plain(variant["variant"])
 
 
 def _print_support(console: Console, support: dict[str, Any]) -> None:
     status = support["status"]
     if status is None:
         return
-    console.print(
-        Text.assemble(
-            "  support       ",
-            (status, _COLOURS.get(status, "")),
-            f": {support['supported']} supported, {support['unsupported']} unsupported"
-            if status != "no drivers"
-            else "",
-        )
-    )
+    counts = f": {support['supported']} supported, {support['unsupported']} unsupported"
+    _print_line(console, "support", (status, _COLOURS.get(status, "")), "" if status == "no drivers" else counts)

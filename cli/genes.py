@@ -6,11 +6,17 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .output import DEFAULT_STORE, Format, StoreOption, note, number, plain
+from pdstore.words import number, plain
+
+from .output import DEFAULT_STORE, Format, StoreOption, note
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _SHOWN = 50
 _COLUMNS = {
@@ -24,6 +30,8 @@ _COLUMNS = {
     "fraction_supported": "supported",
     "support": "support",
 }
+_DISPENSABLE = ("empirical_fdr", "place", "fraction_supported", "driver_count", "fdr", "support")
+"""What a narrow terminal does not show, in this order."""
 _COLOURS = {"correlated": "green", "anticorrelated": "red", "supported": "green", "unsupported": "red"}
 
 
@@ -94,30 +102,52 @@ def command(
 def _print(
     rows: Sequence[dict[str, Any]], matching: int, summary: dict[str, Any], genes: int, *, explicit: bool
 ) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from .gene_answer import answer_console
 
-    console = Console(highlight=False, soft_wrap=True, width=1_000, markup=False, emoji=False)
+    console = answer_console()
     shown = rows if explicit or not console.is_terminal else rows[:_SHOWN]
-    if shown:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name, heading in _COLUMNS.items():
-            text = name in ("gene", "place", "status", "support")
-            table.add_column(heading, justify="left" if text else "right", no_wrap=True)
-        for row in shown:
-            values = row | {"place": f"{row['contig']}:{row['tss']:,} ({row['strand']})"}
-            cells: list[str | Text] = []
-            for name in _COLUMNS:
-                value = values[name]
-                cell = "-" if value is None else plain(value) if isinstance(value, str) else number(value)
-                cells.append(Text(cell, _COLOURS.get(cell, "")))
-            table.add_row(*cells)
-        console.print(table, no_wrap=True, overflow="ignore", crop=False)
+    left_out = _print_table(console, shown) if shown else []
     left = f", {len(shown):,} shown" if len(shown) < matching else ""
     more = "" if explicit or len(shown) == len(rows) else " (--top N for more)"
     console.print(f"{matching:,} of {genes:,} genes{left}{more}")
+    if left_out:
+        console.print(f"columns that this terminal is too narrow for: {', '.join(left_out)}")
     console.print(_in_words(summary))
+
+
+def _print_table(console: "Console", rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Print the columns that fit the terminal, and return the headings of the others."""
+    from rich.measure import Measurement
+
+    names, left_out = list(_COLUMNS), []
+    table = _table(rows, names)
+    for name in _DISPENSABLE:
+        if Measurement.get(console, console.options, table).maximum <= console.width:
+            break
+        names.remove(name)
+        left_out.append(_COLUMNS[name])
+        table = _table(rows, names)
+    console.print(table)
+    return left_out
+
+
+def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        text = name in ("gene", "place", "status", "support")
+        table.add_column(_COLUMNS[name], justify="left" if text else "right", no_wrap=True)
+    for row in rows:
+        values = row | {"place": f"{row['contig']}:{row['tss']:,} ({row['strand']})"}
+        cells: list[str | Text] = []
+        for name in names:
+            value = values[name]
+            cell = "-" if value is None else plain(value) if isinstance(value, str) else number(value)
+            cells.append(Text(cell, _COLOURS.get(cell, "")))
+        table.add_row(*cells)
+    return table
 
 
 def _in_words(summary: dict[str, Any]) -> str:

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from pdstore.errors import PdstoreError
+from pdstore.words import plain
 
-from . import clear, compare, demo, export, fill, genes, import_, init, query, schema, status, train, validate
-from .output import note, plain
+from . import clear, compare, demo, export, fill, genes, import_, init, plot, query, schema, status, train, validate
+from .output import note
 
 app = typer.Typer(
     name="pdstore",
@@ -36,7 +37,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for module in (demo, init, import_, fill, clear, status, query, genes, compare, export, validate, schema):
+for module in (demo, init, import_, fill, clear, status, query, genes, plot, compare, export, validate, schema):
     # A module cannot be called import.
     app.command(name=module.__name__.rsplit(".", 1)[-1].rstrip("_"))(_interruptible(module.command))
 
@@ -89,7 +90,7 @@ def _told(error: Exception) -> tuple[str, int]:
     if isinstance(error, PdstoreError):
         return str(error), error.exit_status
     if isinstance(error, ModuleNotFoundError):
-        extra = {"dask_jobqueue": "cluster", "pyarrow": "export"}.get(error.name or "", "fill")
+        extra = {"dask_jobqueue": "cluster", "pyarrow": "export", "matplotlib": "plot"}.get(error.name or "", "fill")
         return f"this needs the package {error.name}, which an extra brings: pip install 'pdstore[{extra}]'", 2
     if isinstance(error, PermissionError):
         return f"no permission: {error.filename}", 2

@@ -3,17 +3,14 @@
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import typer
 
 from .completion import complete_gene, complete_model
+from .named_genes import genes_once
 from .output import DEFAULT_STORE, Format, StoreOption, note
-
-if TYPE_CHECKING:
-    from pdstore.store import Store
 
 Part = Literal["correlation", "drivers", "support"]
 
@@ -69,7 +66,7 @@ def command(
     models: list[str | None] = [*dict.fromkeys(model or [])] or [None]
     if models == [None] and len(held := filled_models(opened)) > 1:
         note(f"this is model {held[0]}; the store also holds {', '.join(held[1:])} (--model)")
-    asked = _each_once(opened, genes)
+    asked = genes_once(opened, genes)
     if person is not None:
         from pdstore.person import query_person
 
@@ -89,47 +86,17 @@ def command(
     elif format is Format.csv:
         _print_csv(answers)
     else:
-        from .gene_answer import print_gene, print_models, why_missing
+        from .gene_answer import answer_console, print_gene, print_models, why_missing
 
+        console = answer_console()
         for start in range(0, len(answers), len(models)):
             of_gene = answers[start : start + len(models)]
             missing = [why_missing(opened, answer) for answer in of_gene]
             if len(of_gene) > 1 and not all_variants:
-                print_models(of_gene)
+                print_models(console, of_gene)
                 continue
             for answer, why in zip(of_gene, missing, strict=True):
-                print_gene(answer, why)
-
-
-def _each_once(store: "Store", given: Sequence[str]) -> list[str]:
-    """Genes of the line and of @files, each once, in the order in which they are first named."""
-    from pdstore.query import find_gene
-
-    named: dict[int, str] = {}
-    twice = 0
-    for gene in _named(given):
-        row = find_gene(store, gene)
-        twice += row in named
-        named.setdefault(row, gene)
-    if twice:
-        note(f"genes named more than once: {twice:,}; each is shown once")
-    return list(named.values())
-
-
-def _named(given: Sequence[str]) -> Iterator[str]:
-    from pdstore.errors import UsageError
-    from pdstore.sources.text import existing_file, read_lines
-
-    for gene in given:
-        if not gene.startswith("@"):
-            yield gene
-            continue
-        path = Path(gene.removeprefix("@"))
-        lines = [line.strip() for _, line in read_lines(existing_file(path, "genes"))]
-        found = [line.split("\t")[0] for line in lines if line and not line.startswith("#")]
-        if not found:
-            raise UsageError(f"genes {path}: the file names none")
-        yield from found
+                print_gene(console, answer, why)
 
 
 def _print_json(answers: list[dict[str, Any]]) -> None:
@@ -177,10 +144,11 @@ def _print_people(answers: list[dict[str, Any]], format: Format) -> None:
             ]
         )
     else:
-        from .gene_answer import print_person
+        from .gene_answer import answer_console, print_person
 
+        console = answer_console()
         for answer in answers:
-            print_person(answer)
+            print_person(console, answer)
 
 
 def _write_rows(rows: Sequence[dict[str, Any]]) -> None:

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import DEFAULT_STORE, Format, StoreOption, plain, size
+from pdstore.words import plain
+
+from .output import DEFAULT_STORE, Format, StoreOption, size
 
 _COLOURS = {"filled": "green", "stale": "red", "damaged": "red"}
 _UNFINISHED = "yellow"

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note, number
+from pdstore.words import number
+
+from .output import DEFAULT_STORE, StoreOption, note
 
 INTERRUPTED = "interrupted: what was trained is kept; run the same command to go on"
 

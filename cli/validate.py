@@ -2,7 +2,9 @@
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note, plain
+from pdstore.words import plain
+
+from .output import DEFAULT_STORE, StoreOption, note
 
 
 def command(store: StoreOption = DEFAULT_STORE) -> None:

@@ -9,24 +9,14 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from pdstore.driver_table import driver_columns
 from pdstore.errors import UsageError
 from pdstore.gene_table import COUNTS, Columns, gene_columns
-from pdstore.query import chosen_model, window_of
+from pdstore.query import chosen_model
 from pdstore.sources.text import check_new_file, new_file
 from pdstore.store import Store, read_together
 
-_GENES_AT_ONCE = 256
 _VARIANTS = ("contig", "position", "ref", "alt", "kind", "allele_frequency", "carriers")
-_DRIVER_ARRAYS = {
-    "rank": "statistics/{model}/driver_rank",
-    "increment": "statistics/{model}/driver_increment",
-    "backward_rank": "statistics/{model}/backward_rank",
-    "ism": "attributions/{model}/ism",
-    "eqtl_slope": "eqtl/{window}/slope",
-    "eqtl_pearson_r": "eqtl/{window}/pearson_r",
-    "eqtl_p": "eqtl/{window}/p_value",
-    "pearson_r_with_prediction": "statistics/{model}/pearson_r_with_prediction",
-}
 
 
 def export_table(store: Store, table: str, path: Path, model: str | None = None) -> int:
@@ -94,40 +84,8 @@ def _variants(store: Store, model: str | None) -> Iterator[Columns]:
 
 
 def _drivers(store: Store, model: str | None) -> Iterator[Columns]:
-    from pdstore.analysis.support import SUPPORTED, UNSUPPORTED, support
-
     model = chosen_model(store, model)
-    window = window_of(store, model)
-    genes = gene_columns(store, model)
-    if window is None or not (np.nan_to_num(genes["driver_count"]) > 0).any():
-        raise UsageError(f"store {store.url} holds no drivers of {model}")
-    first = store.read_if_filled(f"windows/{window}/variant_start")
-    arrays = {name: path.format(model=model, window=window) for name, path in _DRIVER_ARRAYS.items()}
-    for start in range(0, len(first), _GENES_AT_ONCE):
-        some = slice(start, start + _GENES_AT_ONCE)
-        found = read_together(store, dict.fromkeys(arrays.values(), some), may_be_unfilled=True)
-        rank = found[arrays["rank"]]
-        if rank is None or not (rank > 0).any():
-            continue
-        gene, column = np.nonzero(rank > 0)
-        order = np.lexsort((rank[gene, column], gene))
-        gene, column = gene[order], column[order]
-        columns = {name: genes[name][start + gene] for name in ("gene", "id", "contig", "tss", "strand")}
-        rows = first[start + gene] + column
-        for name in ("position", "ref", "alt", "allele_frequency", "carriers"):
-            if f"variants/{name}" in store:
-                columns[name] = store.read(f"variants/{name}", slice(int(rows.min()), int(rows.max()) + 1))[
-                    rows - rows.min()
-                ]
-        columns["distance_to_tss"] = columns["position"] - columns["tss"]
-        upstream = np.where(columns["strand"] == "-", -1, 1)
-        columns["strand_signed_distance"] = columns["distance_to_tss"] * upstream
-        for name, path in arrays.items():
-            if (values := found[path]) is not None:
-                columns[name] = values[gene, column]
-        signs = support(columns["ism"], columns["eqtl_slope"])
-        words = np.select([signs == SUPPORTED, signs == UNSUPPORTED], ["supported", "unsupported"], "undetermined")
-        yield columns | {"support": words.astype(object)}
+    yield from driver_columns(store, model, gene_columns(store, model))
 
 
 def _predictions(store: Store, model: str | None) -> Iterator[Columns]:

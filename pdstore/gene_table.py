@@ -191,7 +191,7 @@ def summarise(columns: Columns) -> Summary:
         significant=anticorrelated + int((status == "correlated").sum()),
         anticorrelated=anticorrelated,
         mean_r=_mean(r),
-        population_average_r=_population_average(columns),
+        population_average_r=_population_average_r(columns),
         supported_correlated=_mean(fraction[r > 0]),
         supported_anticorrelated=_mean(fraction[r < 0]),
     )
@@ -244,13 +244,32 @@ def _order(columns: Columns, sort: SortedBy, rows: NDArray[np.int64], abs_r: NDA
     return order
 
 
-def _population_average(columns: Columns) -> float:
+def population_average(columns: Columns) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
+    """Prediction for the population and its mean observed expression, of the genes that have both.
+
+    Parameters
+    ----------
+    columns : dict
+        Of `gene_columns`.
+
+    Returns
+    -------
+    what : str
+        Which prediction: for the reference, or the mean over people where no gene has that.
+    predicted, observed : ndarray of float64, shape (genes,)
+    """
     reference, observed = columns["reference_prediction"], columns["observed_mean"]
-    predicted = columns["prediction_mean"] if np.isnan(reference).all() else reference
+    by_reference = not np.isnan(reference).all()
+    predicted = reference if by_reference else columns["prediction_mean"]
     both = ~np.isnan(predicted) & ~np.isnan(observed)
-    if both.sum() < 3 or not (np.ptp(predicted[both]) and np.ptp(observed[both])):
+    return "reference prediction" if by_reference else "mean prediction", predicted[both], observed[both]
+
+
+def _population_average_r(columns: Columns) -> float:
+    _, predicted, observed = population_average(columns)
+    if len(predicted) < 3 or not (np.ptp(predicted) and np.ptp(observed)):
         return np.nan
-    return float(np.corrcoef(predicted[both], observed[both])[0, 1])
+    return float(np.corrcoef(predicted, observed)[0, 1])
 
 
 def _mean(values: NDArray[np.float64]) -> float:

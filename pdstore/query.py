@@ -69,9 +69,7 @@ def find_gene(store: Store, name: str) -> int:
     UnknownGeneError
         No gene has the name, and the closest names are given; or several share it, and their ids are given.
     """
-    values = read_together(store, {"genes/gene_id": ..., "genes/gene_name": ...})
-    ids, symbols = (_present(values, f"genes/{array}").tolist() for array in ("gene_id", "gene_name"))
-    return _find_gene(name, ids, symbols)
+    return _gene_of(store, name)[0]
 
 
 def filled_models(store: Store) -> list[str]:
@@ -121,18 +119,19 @@ def query_gene(
         The store holds no predictions, or none of that model.
     """
     check_significance(alpha, fdr_kind)
-    row = find_gene(store, gene)
+    row, gene_id, symbol = _gene_of(store, gene)
     model = chosen_model(store, model)
     window = window_of(store, model)
     mark = f"statistics/{model}/n_samples"
     n_samples = _number(read_together(store, {mark: row}, may_be_unfilled=True)[mark], missing=-1)
-    of_gene = {f"genes/{array}": row for array in _GENE_FIELDS.values()}
+    of_gene = {f"genes/{array}": row for array in ("gene_contig", "gene_tss", "gene_strand")}
     if window is not None:
         of_gene[f"windows/{window}/variant_start"] = row
     # Once the statistics are filled, everything of the gene is: what is not there then was lost.
     may_be_unfilled = n_samples is None or store.is_summary
-    computed = read_together(store, _computed(row, model, window), may_be_unfilled)
-    values = read_together(store, of_gene) | computed
+    values = read_together(store, of_gene) | read_together(store, _computed(row, model, window), may_be_unfilled)
+    values |= {"genes/gene_id": np.array(gene_id), "genes/gene_name": np.array(symbol)}
+    values |= _statistics(store, model, row, may_be_unfilled)
     drivers = _drivers(store, values, model, window)
     variants = _all_variants(store, values, model, window) if all_variants else None
     return {
@@ -159,6 +158,14 @@ def check_significance(alpha: float, fdr_kind: str) -> None:
         raise UsageError(f"there is no FDR of kind {fdr_kind!r}: it is {' or '.join(FDR_FIELD)}")
     if not 0 < alpha <= 1:
         raise UsageError(f"alpha is {alpha}, but a false discovery rate lies above 0 and is at most 1")
+
+
+def _gene_of(store: Store, name: str) -> tuple[int, str, str]:
+    """Row, identifier and symbol of a gene."""
+    values = read_together(store, {"genes/gene_id": ..., "genes/gene_name": ...})
+    ids, symbols = (_present(values, f"genes/{array}").tolist() for array in ("gene_id", "gene_name"))
+    row = _find_gene(name, ids, symbols)
+    return row, ids[row], symbols[row]
 
 
 def _find_gene(name: str, ids: list[str], symbols: list[str]) -> int:
@@ -210,19 +217,28 @@ def window_of(store: Store, model: str) -> str | None:
 
 
 def _computed(row: int, model: str, window: str | None) -> dict[str, Any]:
-    """Every array that stages fill and a gene's answer needs, and what of it."""
-    statistics = [
-        *_CORRELATION_FIELDS.values(),
-        *_EXPRESSION_FIELDS,
-        "driver_count",
-        "driver_rank",
-        "pearson_r_with_prediction",
-    ]
+    """The arrays that stages fill, beside a gene's statistics, and that its answer needs, and what of each."""
     return (
-        {f"statistics/{model}/{array}": row for array in statistics}
+        {f"statistics/{model}/{array}": row for array in ("driver_rank", "pearson_r_with_prediction")}
         | {f"attributions/{model}/ism": row, f"attributions/{model}/gradient_x_input": row}
         | ({f"eqtl/{window}/slope": row, f"eqtl/{window}/p_value": row} if window is not None else {})
     )
+
+
+def _statistics(store: Store, model: str, row: int, may_be_unfilled: bool) -> dict[str, NDArray[Any] | None]:
+    """A gene's statistics by path, None where the store has none: of one row, and in a summary of arrays over genes."""
+    group = f"statistics/{model}"
+    names = (*_CORRELATION_FIELDS.values(), *_EXPRESSION_FIELDS, "driver_count")
+    if store.is_summary:
+        return read_together(store, {f"{group}/{name}": row for name in names}, may_be_unfilled)
+    if may_be_unfilled:
+        return dict.fromkeys(f"{group}/{name}" for name in names)
+    over_genes = {f"{group}/{name}": row for name in FDR_FIELD.values()}
+    found = read_together(store, over_genes | {f"{group}/gene_values": row, f"{group}/statistic_name": ...})
+    of_block = dict(
+        zip(_present(found, f"{group}/statistic_name").tolist(), _present(found, f"{group}/gene_values"), strict=True)
+    )
+    return {f"{group}/{name}": found.get(f"{group}/{name}", of_block.get(name)) for name in names}
 
 
 def _lead_eqtl(store: Store, row: int) -> dict[str, Any] | None:

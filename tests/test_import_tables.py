@@ -166,7 +166,7 @@ def test_the_commands_of_the_readme(shared_data: Path, pdstore: Program, tmp_pat
     assert made.returncode == 0, made.stderr
     assert "6,820 genes" in made.stderr
     asked = pdstore("query", "GSTM3", "-s", path)
-    assert "R = -0.492  anticorrelated" in asked.stdout
+    assert "R = -0.492: anticorrelated" in asked.stdout
     assert "mixed: 1 supported, 2 unsupported" in asked.stdout
     table = pdstore("genes", "-s", path, "--status", "anticorrelated", "--top", "10").stdout
     assert "GSTM3" in table

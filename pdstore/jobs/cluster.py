@@ -88,6 +88,7 @@ def local_client(workers: int, threads: int = 1, keep_memory: bool = False) -> "
         Whether they keep what they once took, for the next task: faster where a network runs.
     """
     with ExitStack() as stack:
+        stack.enter_context(_environment_restored())
         with _interrupts_deferred(), _environment_of_workers(KEEP_MEMORY if keep_memory else {}):
             from distributed import Client, LocalCluster
 
@@ -105,6 +106,18 @@ def local_client(workers: int, threads: int = 1, keep_memory: bool = False) -> "
             )
             client = stack.enter_context(Client(cluster))
         yield client
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Afterwards, leave this process's environment as it was: dask leaves that of its workers in it."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

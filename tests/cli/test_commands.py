@@ -78,11 +78,12 @@ def test_a_narrow_terminal_cuts_no_number(pdstore: Program, filled: Path) -> Non
 
 def test_a_damaged_store_is_one_line_and_exit_2(pdstore: Program, filled: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(filled, tmp_path / "copy.zarr"))
-    (path / "statistics" / "cnn" / "pearson_r" / "c" / "0").write_bytes(b"damaged!")
+    row = open_store(path).read("genes/gene_name").tolist().index("GSTM3")
+    (path / "statistics" / "cnn" / "gene_values" / "c" / str(row) / "0").write_bytes(b"damaged!")
     done = pdstore("query", "GSTM3", "-s", path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "statistics/cnn/pearson_r is damaged" in done.stderr
+    assert "statistics/cnn/gene_values is damaged" in done.stderr
 
 
 def test_the_store_is_the_options_else_the_environments_else_the_folders(
@@ -136,10 +137,26 @@ def test_validate_names_deviations_and_exits_1(pdstore: Program, filled: Path, t
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "init", "import", "fill", "clear", "status", "query", "genes", "compare", "export", "validate", "schema"],
+    [
+        "demo",
+        "init",
+        "import",
+        "fill",
+        "clear",
+        "status",
+        "query",
+        "genes",
+        "plot",
+        "compare",
+        "export",
+        "validate",
+        "schema",
+        "train predixcan",
+        "train readout",
+    ],
 )
 def test_every_command_has_help_with_an_example(pdstore: Program, command: str) -> None:
-    shown = pdstore(command, "--help")
+    shown = pdstore(*command.split(), "--help")
     assert shown.returncode == 0
     assert f"pdstore {command}" in shown.stdout.split("Example:")[1]
 

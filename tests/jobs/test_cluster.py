@@ -56,6 +56,13 @@ def test_workers_of_this_machine_are_one_a_gpu_or_one_for_models_and_one_a_core_
     assert [Cluster(workers=3).local_workers(runs_model, 4) for runs_model in (True, False)] == [3, 3]
 
 
+def test_what_workers_are_started_with_does_not_stay_in_this_process() -> None:
+    before = dict(os.environ)
+    with local_client(1, keep_memory=True):
+        pass
+    assert dict(os.environ) == before
+
+
 def test_the_program_refuses_two_places_in_one_line(unfilled: Path, pdstore: Program) -> None:
     arguments = ("fill", "-s", unfilled, "--model", "cnn", "--scheduler", "tcp://127.0.0.1:9", "--slurm", "jobs.yaml")
     done = pdstore(*arguments)

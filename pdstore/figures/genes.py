@@ -1,0 +1,239 @@
+"""Figures over all genes of a store."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from pdstore.driver_table import driver_columns
+from pdstore.errors import MissingDataError
+from pdstore.figures.style import FAINT, NEITHER, PALE, SUPPORTED, UNSUPPORTED, Panel
+from pdstore.gene_table import Columns, gene_columns, population_average, summarise
+from pdstore.query import FDR_FIELD, FdrKind, chosen_model, filled_models
+from pdstore.store import Store
+from pdstore.words import plain
+
+_STATUS_COLOUR = {"not significant": NEITHER, "correlated": SUPPORTED, "anticorrelated": UNSUPPORTED}
+_P_FIELD: dict[FdrKind, str] = {"published": "null_p", "empirical": "empirical_p"}
+_SMALLEST_P = 1e-50
+"""Smaller ones are drawn here, as triangles: published p of t reach 0."""
+_BASELINE = "predixcan"
+_R_BINS = np.linspace(-1, 1, 11)
+
+
+@dataclass(frozen=True)
+class GenesSubject:
+    """What figures over all genes are drawn of.
+
+    Attributes
+    ----------
+    store : Store
+    model : str
+    against : str or None
+        The model that R is compared with.
+    alpha : float
+        False discovery rate that is called significant.
+    fdr_kind : {"published", "empirical"}
+    """
+
+    store: Store
+    model: str
+    against: str | None
+    alpha: float = 0.05
+    fdr_kind: FdrKind = "published"
+
+    @classmethod
+    def of(
+        cls,
+        store: Store,
+        model: str | None = None,
+        against: str | None = None,
+        alpha: float = 0.05,
+        fdr_kind: FdrKind = "published",
+    ) -> "GenesSubject":
+        """The subject of a model; without `against` it is compared with PrediXcan, or with the next filled model."""
+        model = chosen_model(store, model)
+        others = [name for name in filled_models(store) if name != model]
+        if against is not None:
+            against = chosen_model(store, against)
+        elif others:
+            against = _BASELINE if _BASELINE in others else others[0]
+        return cls(store, model, against, alpha, fdr_kind)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """`pdstore.gene_table.gene_columns` of the model."""
+        return gene_columns(self.store, self.model, self.alpha, self.fdr_kind)
+
+    @cached_property
+    def drivers(self) -> Columns:
+        """Strand-signed distance to the TSS and support of every driver."""
+        batches = list(driver_columns(self.store, self.model, self.columns, ("ism", "eqtl_slope")))
+        names = ("strand_signed_distance", "support")
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in names}
+
+    def with_values(self, *fields: str) -> NDArray[np.bool_]:
+        """Genes that have all of some values; raises `MissingDataError` where none has."""
+        missing = np.isnan(np.array([self.columns[field] for field in fields])).any(axis=0)
+        found: NDArray[np.bool_] = np.logical_not(missing)
+        if not found.any():
+            raise MissingDataError(f"no gene of {self.model} has {' and '.join(fields)}")
+        return found
+
+
+def draw_significance(axes: Axes, subject: GenesSubject) -> str:
+    """-log10 p against R, a point a gene, with the line of the false discovery rate."""
+    p_field, fdr_field = _P_FIELD[subject.fdr_kind], FDR_FIELD[subject.fdr_kind]
+    present = subject.with_values("pearson_r", p_field)
+    columns = {name: values[present] for name, values in subject.columns.items()}
+    r, p = columns["pearson_r"], columns[p_field]
+    height = -np.log10(np.maximum(p, _SMALLEST_P))
+    for status, colour in _STATUS_COLOUR.items():
+        of = columns["status"] == status
+        axes.scatter(
+            r[of], height[of], s=4, color=colour, linewidths=0, rasterized=True, label=f"{status} ({of.sum():,})"
+        )
+    beyond = p < _SMALLEST_P
+    if beyond.any():
+        axes.scatter(r[beyond], height[beyond], s=10, marker="^", facecolors="none", edgecolors=FAINT, linewidths=0.5)
+    significant = columns[fdr_field] < subject.alpha
+    if significant.any():
+        axes.axhline(height[significant].min(), color=FAINT, linestyle="--", linewidth=0.6)
+        axes.text(
+            1,
+            height[significant].min(),
+            f"FDR {subject.alpha:g}",
+            transform=axes.get_yaxis_transform(),
+            ha="right",
+            va="bottom",
+            fontsize=6,
+            color=FAINT,
+        )
+    axes.axvline(0, color=PALE, linewidth=0.6, zorder=0)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, markerscale=2)
+    axes.set_title(f"Significance of R ({subject.fdr_kind} null)")
+    axes.set_xlabel("R over people")
+    axes.set_ylabel("−log10 p")
+    clipped = f", {beyond.sum():,} with p < {_SMALLEST_P:g} at the top" if beyond.any() else ""
+    return f"{present.sum():,} genes{clipped}"
+
+
+def draw_models(axes: Axes, subject: GenesSubject) -> str:
+    """R of the model against R of another, a point a gene that both predict."""
+    if subject.against is None:
+        raise MissingDataError(f"the store holds no model beside {subject.model}")
+    subject.with_values("pearson_r")
+    other = gene_columns(subject.store, subject.against, subject.alpha, subject.fdr_kind)["pearson_r"]
+    both = ~(np.isnan(subject.columns["pearson_r"]) | np.isnan(other))
+    if not both.any():
+        raise MissingDataError(f"no gene has an R of both {subject.model} and {subject.against}")
+    x, y = other[both], subject.columns["pearson_r"][both]
+    axes.axhline(0, color=PALE, linewidth=0.6, zorder=0)
+    axes.axvline(0, color=PALE, linewidth=0.6, zorder=0)
+    axes.plot([-1, 1], [-1, 1], color=FAINT, linewidth=0.6, linestyle=":")
+    axes.scatter(x, y, s=4, color=SUPPORTED, alpha=0.5, linewidths=0, rasterized=True)
+    axes.set_xlim(min(-0.1, x.min()) - 0.05, x.max() + 0.05)
+    axes.set_ylim(min(-0.1, y.min()) - 0.05, y.max() + 0.05)
+    axes.set_title(f"{plain(subject.model)}: higher R for {(y > x).mean():.0%} of genes")
+    axes.set_xlabel(f"R of {plain(subject.against)}")
+    axes.set_ylabel(f"R of {plain(subject.model)}")
+    return f"{both.sum():,} genes"
+
+
+def draw_support(axes: Axes, subject: GenesSubject) -> str:
+    """Fraction of a gene's drivers that is supported against R, and its mean in bins of R."""
+    present = subject.with_values("pearson_r", "fraction_supported")
+    r, fraction = (subject.columns[name][present] for name in ("pearson_r", "fraction_supported"))
+    axes.scatter(r, fraction, s=5, color=NEITHER, alpha=0.35, linewidths=0, rasterized=True)
+    which = np.clip(np.digitize(r, _R_BINS) - 1, 0, len(_R_BINS) - 2)
+    filled = np.unique(which)
+    means = np.array([fraction[which == index].mean() for index in filled])
+    axes.plot((_R_BINS[filled] + _R_BINS[filled + 1]) / 2, means, "o-", color=SUPPORTED, markersize=3.5, label="mean")
+    axes.axvline(0, color=PALE, linewidth=0.6, zorder=0)
+    axes.legend(loc="best")
+    axes.set_ylim(-0.05, 1.05)
+    axes.set_title("Support of drivers by R")
+    axes.set_xlabel("R over people")
+    axes.set_ylabel("fraction of drivers supported")
+    return f"{present.sum():,} genes with drivers"
+
+
+def draw_drivers_at_tss(axes: Axes, subject: GenesSubject) -> str:
+    """How many drivers lie where around the TSS, by support."""
+    if not (np.nan_to_num(subject.columns["driver_count"]) > 0).any():
+        raise MissingDataError(f"no gene of {subject.model} has drivers")
+    drivers = subject.drivers
+    kilobases = drivers["strand_signed_distance"] / 1000
+    reach = float(np.abs(kilobases).max()) or 1.0
+    words = {"supported": SUPPORTED, "unsupported": UNSUPPORTED, "undetermined": NEITHER}
+    of = {word: kilobases[drivers["support"] == word] for word in words}
+    present = {word: values for word, values in of.items() if values.size}
+    axes.hist(
+        list(present.values()),
+        bins=np.linspace(-reach, reach, 42).tolist(),
+        stacked=True,
+        color=[words[word] for word in present],
+        label=[f"{word} ({values.size:,})" for word, values in present.items()],
+    )
+    axes.legend(loc="upper left")
+    axes.set_title("Drivers around the TSS")
+    axes.set_xlabel("distance to the TSS, upstream < 0 (kb)")
+    axes.set_ylabel("drivers")
+    return f"{kilobases.size:,} drivers"
+
+
+def draw_driver_count(axes: Axes, subject: GenesSubject) -> str:
+    """How many genes have how many drivers."""
+    present = subject.with_values("driver_count")
+    count = subject.columns["driver_count"][present].astype(int)
+    axes.bar(np.arange(count.max() + 1), np.bincount(count), color=SUPPORTED, width=0.85)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+    axes.set_title(f"Drivers per gene: median {np.median(count):g}")
+    axes.set_xlabel("drivers")
+    axes.set_ylabel("genes")
+    return f"{count.size:,} genes"
+
+
+def draw_population_average(axes: Axes, subject: GenesSubject) -> str:
+    """Mean observed expression against the prediction for the reference, or the mean one, a point a gene."""
+    what, predicted, observed = population_average(subject.columns)
+    if not predicted.size:
+        raise MissingDataError(f"no gene of {subject.model} has both a prediction and a mean expression")
+    axes.scatter(predicted, observed, s=5, color=SUPPORTED, alpha=0.5, linewidths=0, rasterized=True)
+    r = summarise(subject.columns).population_average_r
+    axes.set_title("Over genes: too few for R" if np.isnan(r) else f"Over genes: R = {r:.2f}")
+    axes.set_xlabel(f"{what} of {plain(subject.model)}")
+    axes.set_ylabel("mean observed expression")
+    return f"{predicted.size:,} genes"
+
+
+GENES_PANELS: tuple[Panel[GenesSubject], ...] = (
+    Panel(
+        "significance",
+        "Significance of R",
+        "A point a gene; above the line the false discovery rate is called significant.",
+        draw_significance,
+    ),
+    Panel("models", "R of two models", "A point a gene; above the dotted line the model's R is higher.", draw_models),
+    Panel(
+        "support",
+        "Support of drivers by R",
+        "A point a gene with drivers whose support is known; the line is the mean in bins of R.",
+        draw_support,
+    ),
+    Panel(
+        "drivers",
+        "Drivers around the TSS",
+        "All drivers of all genes; supported: ISM and eQTL slope have the same sign.",
+        draw_drivers_at_tss,
+    ),
+    Panel("driver-count", "Drivers per gene", "Genes by their number of drivers.", draw_driver_count),
+    Panel(
+        "population",
+        "Population average against observed mean",
+        "A point a gene: what models are trained for, differences between genes.",
+        draw_population_average,
+    ),
+)

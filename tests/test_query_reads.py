@@ -1,0 +1,65 @@
+"""What a query reads, counted, in a store of the published size."""
+
+import importlib.util
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import zarr
+from zarr.storage import LocalStore, WrapperStore
+
+from pdstore.query import query_gene
+from pdstore.store import Store
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "query_latency.py"
+
+
+class Counting(WrapperStore[LocalStore]):
+    """Counts what is asked for, there or not, and the bytes of what is there."""
+
+    def __init__(self, store: LocalStore) -> None:
+        super().__init__(store)
+        self.asked: Counter[str] = Counter()
+        self.bytes = 0
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        found = await super().get(key, prototype, byte_range)
+        self.asked[key] += 1
+        self.bytes += 0 if found is None else len(found)
+        return found
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("query_latency", BENCHMARK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def published_size(benchmark: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("size") / "store.zarr"
+    benchmark.make_store(path, only_one_gene=True)
+    return path
+
+
+@pytest.mark.parametrize("all_variants", [False, True])
+def test_a_query_reads_little_and_of_its_gene_only(
+    published_size: Path, benchmark: ModuleType, all_variants: bool
+) -> None:
+    counting = Counting(LocalStore(published_size, read_only=True))
+    store = Store(str(published_size), zarr.open_group(counting, mode="r", zarr_format=3))
+    counting.asked.clear()
+    counting.bytes = 0
+    answer = query_gene(store, f"GENE{benchmark.GENE}", all_variants=all_variants)
+    assert len(answer["drivers"]) == 5
+    assert counting.asked.total() <= 60, counting.asked
+    assert counting.bytes <= 1_000_000
+    of_genes = [key for key in counting.asked if key.startswith(("attributions", "eqtl")) and "/c/" in key]
+    assert of_genes
+    assert {key.split("/c/")[1].split("/")[0] for key in of_genes} == {str(benchmark.GENE)}

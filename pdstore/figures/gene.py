@@ -14,7 +14,7 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 from pdstore.errors import MissingDataError
-from pdstore.figures.style import FAINT, INK, NEITHER, NUCLEOTIDES, PALE, SUPPORTED, UNSUPPORTED, Panel
+from pdstore.figures.style import FAINT, INK, NEITHER, NUCLEOTIDES, PALE, SUPPORTED, UNSUPPORTED, Panel, signed
 from pdstore.query import FdrKind, find_gene, query_gene
 from pdstore.stages.expression import read_expression
 from pdstore.store import Store
@@ -95,9 +95,11 @@ def draw_prediction(axes: Axes, subject: GeneSubject) -> str:
         axes.plot(ends, slope * ends + intercept, color=INK)
     correlation = subject.answer["correlation"]
     r, status = correlation["pearson_r"], correlation["status"]
-    interval = "" if correlation["ci_low"] is None else f" [{correlation['ci_low']:.2f}, {correlation['ci_high']:.2f}]"
+    interval = (
+        "" if correlation["ci_low"] is None else f" [{signed(correlation['ci_low'])}, {signed(correlation['ci_high'])}]"
+    )
     axes.set_title(
-        f"{subject.name}: no R" if r is None else f"{subject.name}: R = {r:.2f}{interval}, {status or 'not tested'}"
+        f"{subject.name}: no R" if r is None else f"{subject.name}: R = {signed(r)}{interval}, {status or 'not tested'}"
     )
     axes.set_xlabel("observed expression")
     axes.set_ylabel(f"predicted by {plain(model)}")
@@ -115,9 +117,7 @@ def draw_ism(axes: Axes, subject: GeneSubject) -> str:
     if np.isnan(frequency).all():
         axes.scatter(x, y, s=9, color=NEITHER, linewidths=0)
     else:
-        points = axes.scatter(
-            x, y, s=9, c=frequency, cmap="viridis_r", vmin=0, vmax=1, linewidths=0, plotnonfinite=True
-        )
+        points = axes.scatter(x, y, s=9, c=frequency, cmap="viridis", vmin=0, vmax=1, linewidths=0, plotnonfinite=True)
         bar = axes.figure.colorbar(points, ax=axes, pad=0.01, aspect=30)
         bar.set_label("allele frequency")
         bar.outline.set_visible(False)
@@ -125,7 +125,7 @@ def draw_ism(axes: Axes, subject: GeneSubject) -> str:
     gene = subject.answer["gene"]
     axes.set_title(f"{subject.name}: ISM along the window")
     axes.set_xlabel(
-        f"distance to the TSS along {plain(gene['contig'])} (kb); the gene reads {_reading(gene['strand'])}"
+        f"distance to the TSS along contig {plain(gene['contig'])} (kb); the gene reads {_reading(gene['strand'])}"
     )
     axes.set_ylabel("ISM (readout, alternate − reference)")
     return f"{len(variants):,} variants"
@@ -146,7 +146,8 @@ def draw_slopes(axes: Axes, subject: GeneSubject) -> str:
             slope, ism = zip(*of, strict=True)
             axes.scatter(slope, ism, s=22, color=colour, marker=marker, linewidths=0, label=label, zorder=3)
     if drivers:
-        axes.legend(title="drivers", title_fontsize=6.5, loc="best")
+        axes.margins(0.1)
+        axes.legend(title="drivers", title_fontsize=6.5, alignment="left", loc="best")
     axes.set_title(f"{subject.name}: drivers {subject.answer['support']['status'] or 'not filled'}")
     axes.set_xlabel("eQTL slope (expression per alternate allele)")
     axes.set_ylabel("ISM (alternate − reference)")

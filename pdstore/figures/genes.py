@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pdstore.driver_table import driver_columns
 from pdstore.errors import MissingDataError
-from pdstore.figures.style import FAINT, NEITHER, PALE, SUPPORTED, UNSUPPORTED, Panel
+from pdstore.figures.style import FAINT, NEITHER, PALE, SUPPORTED, UNSUPPORTED, Panel, signed
 from pdstore.gene_table import Columns, gene_columns, population_average, summarise
 from pdstore.query import FDR_FIELD, FdrKind, chosen_model, filled_models
 from pdstore.store import Store
@@ -20,6 +20,8 @@ _P_FIELD: dict[FdrKind, str] = {"published": "null_p", "empirical": "empirical_p
 _SMALLEST_P = 1e-50
 """Smaller ones are drawn here, as triangles: published p of t reach 0."""
 _BASELINE = "predixcan"
+_MANY_DRIVERS = 20
+"""So many and more are one bar."""
 _R_BINS = np.linspace(-1, 1, 11)
 
 
@@ -112,7 +114,7 @@ def draw_significance(axes: Axes, subject: GenesSubject) -> str:
             color=FAINT,
         )
     axes.axvline(0, color=PALE, linewidth=0.6, zorder=0)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, markerscale=2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=3, columnspacing=1, fontsize=6, markerscale=2)
     axes.set_title(f"Significance of R ({subject.fdr_kind} null)")
     axes.set_xlabel("R over people")
     axes.set_ylabel("−log10 p")
@@ -148,9 +150,10 @@ def draw_support(axes: Axes, subject: GenesSubject) -> str:
     r, fraction = (subject.columns[name][present] for name in ("pearson_r", "fraction_supported"))
     axes.scatter(r, fraction, s=5, color=NEITHER, alpha=0.35, linewidths=0, rasterized=True)
     which = np.clip(np.digitize(r, _R_BINS) - 1, 0, len(_R_BINS) - 2)
-    filled = np.unique(which)
-    means = np.array([fraction[which == index].mean() for index in filled])
-    axes.plot((_R_BINS[filled] + _R_BINS[filled + 1]) / 2, means, "o-", color=SUPPORTED, markersize=3.5, label="mean")
+    in_bin = [fraction[which == index] for index in range(len(_R_BINS) - 1)]
+    # NaN breaks the line where no gene is.
+    means = [of.mean() if of.size else np.nan for of in in_bin]
+    axes.plot((_R_BINS[:-1] + _R_BINS[1:]) / 2, means, "o-", color=SUPPORTED, markersize=3.5, label="mean")
     axes.axvline(0, color=PALE, linewidth=0.6, zorder=0)
     axes.legend(loc="best")
     axes.set_ylim(-0.05, 1.05)
@@ -188,8 +191,10 @@ def draw_driver_count(axes: Axes, subject: GenesSubject) -> str:
     """How many genes have how many drivers."""
     present = subject.with_values("driver_count")
     count = subject.columns["driver_count"][present].astype(int)
-    axes.bar(np.arange(count.max() + 1), np.bincount(count), color=SUPPORTED, width=0.85)
-    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+    shown = np.bincount(np.minimum(count, _MANY_DRIVERS))
+    axes.bar(np.arange(len(shown)), shown, color=SUPPORTED, width=0.85)
+    ticks = np.arange(0, len(shown), 5 if len(shown) > 8 else 1)
+    axes.set_xticks(ticks, [f"{tick}+" if tick == _MANY_DRIVERS else str(tick) for tick in ticks])
     axes.set_title(f"Drivers per gene: median {np.median(count):g}")
     axes.set_xlabel("drivers")
     axes.set_ylabel("genes")
@@ -201,9 +206,9 @@ def draw_population_average(axes: Axes, subject: GenesSubject) -> str:
     what, predicted, observed = population_average(subject.columns)
     if not predicted.size:
         raise MissingDataError(f"no gene of {subject.model} has both a prediction and a mean expression")
-    axes.scatter(predicted, observed, s=5, color=SUPPORTED, alpha=0.5, linewidths=0, rasterized=True)
+    axes.scatter(predicted, observed, s=4, color=SUPPORTED, alpha=0.3, linewidths=0, rasterized=True)
     r = summarise(subject.columns).population_average_r
-    axes.set_title("Over genes: too few for R" if np.isnan(r) else f"Over genes: R = {r:.2f}")
+    axes.set_title("Over genes: too few for R" if np.isnan(r) else f"Over genes: R = {signed(r)}")
     axes.set_xlabel(f"{what} of {plain(subject.model)}")
     axes.set_ylabel("mean observed expression")
     return f"{predicted.size:,} genes"

@@ -120,6 +120,11 @@ def draw_together(panels: Sequence[Panel[Subject]], subject: Subject, source: st
     return figure
 
 
+def signed(r: float) -> str:
+    """A correlation for a title, with the minus sign of the axes."""
+    return f"{r:.2f}".replace("-", "−")
+
+
 def _every_second(panels: Sequence[Panel[Any]]) -> list[tuple[int, Panel[Any]]]:
     return list(enumerate(panels))[::2]
 

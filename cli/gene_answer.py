@@ -1,5 +1,6 @@
 """One gene's answer as a person reads it, in the width of the terminal."""
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pdstore.words import number, plain
+from pdstore.words import counted, number, plain
 
 if TYPE_CHECKING:
     from pdstore.store import Store
 
 NOT_FILLED = "not filled: run pdstore fill statistics"
 
-_LEGEND = "* main driver; slope: eQTL effect per alternate allele; R: of its own term with the prediction"
+_LEGEND = "to TSS: along the contig; slope: eQTL effect per alternate allele; R: of its term with prediction"
 _LABEL = 14
 """Width of what stands before a value, behind two spaces."""
 _SHOWN_OF_PERSON = 5
@@ -55,10 +56,10 @@ def why_missing(store: "Store", answer: dict[str, Any]) -> str:
         if (array not in store or row not in genes_written(store, array)) and (stage != "windows" or tracks)
     ]
     model = store.group(f"predictions/{label}").attrs.get("model")
-    named = f"--model {model}" + ("" if model == label else f" --as {label}")
-    stages = " ".join(missing or ["statistics"])
-    of_gene = f"--genes {answer['gene']['name']} -s {store.url}"
-    return f"not filled: run pdstore fill {stages} {named} --weights FILE {of_gene}"
+    options = ["--model", model] + ([] if model == label else ["--as", label])
+    options += ["--weights", "FILE", "--genes", answer["gene"]["id"], "-s", store.url]
+    # It is there to be copied into a shell, and names come from the store.
+    return f"not filled: run pdstore fill {shlex.join(map(plain, map(str, [*(missing or ['statistics']), *options])))}"
 
 
 def answer_console() -> Console:
@@ -77,9 +78,12 @@ def print_gene(console: Console, answer: dict[str, Any], missing: str = NOT_FILL
     if answer.get("variants") is not None:
         _print_line(console, "variants", f"{len(answer['variants']):,} in the window")
         if answer["variants"]:
-            _print_variants(console, answer["variants"])
+            _print_variants(console, answer["variants"], mark_drivers=True)
     elif "drivers" in answer:
-        _print_drivers(console, answer["drivers"], answer["n_samples"], missing)
+        # What would fill them stands above already.
+        _print_drivers(
+            console, answer["drivers"], answer["n_samples"], "not filled" if "correlation" in answer else missing
+        )
     if "support" in answer:
         _print_support(console, answer["support"])
     if answer.get("lead_eqtl"):
@@ -121,7 +125,7 @@ def print_person(console: Console, answer: dict[str, Any]) -> None:
     for haplotype in answer["haplotypes"]:
         variants = haplotype["variants"]
         predicted = "" if haplotype["prediction"] is None else f", prediction {number(haplotype['prediction'])}"
-        _print_line(console, f"haplotype {haplotype['haplotype']}", f"{len(variants):,} variants{predicted}")
+        _print_line(console, f"haplotype {haplotype['haplotype']}", f"{counted(len(variants), 'variant')}{predicted}")
         effects = [variant for variant in variants if variant["ism"]]
         shown = sorted(effects, key=lambda variant: -abs(variant["ism"]))[:_SHOWN_OF_PERSON]
         if shown:
@@ -176,6 +180,8 @@ def _print_correlation(console: Console, correlation: dict[str, Any], n_samples:
     if correlation["pearson_r"] is None:
         if n_samples is None:
             _print_line(console, "correlation", missing)
+            if correlation["null_p"] is not None:
+                _print_significance(console, correlation)
             return
         reason = (
             "expression was not measured"
@@ -193,6 +199,10 @@ def _print_correlation(console: Console, correlation: dict[str, Any], n_samples:
     status = correlation["status"] or "significance unknown"
     r = f"R = {number(correlation['pearson_r'])}{interval}{people}: "
     _print_line(console, "correlation", r, (status, _COLOURS.get(status, "")))
+    _print_significance(console, correlation)
+
+
+def _print_significance(console: Console, correlation: dict[str, Any]) -> None:
     tests = []
     if correlation["null_p"] is not None:
         test = f"t = {number(correlation['null_t'], 2)}, p = {number(correlation['null_p'])}"
@@ -224,7 +234,7 @@ def _print_drivers(console: Console, drivers: list[dict[str, Any]] | None, n_sam
     _print_line(console, "drivers", "none" if drivers is not None else missing if n_samples is None else undefined)
 
 
-def _print_variants(console: Console, variants: list[dict[str, Any]]) -> None:
+def _print_variants(console: Console, variants: list[dict[str, Any]], mark_drivers: bool = False) -> None:
     """A table of variants; where the terminal is too narrow for it, two lines each."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("variant", "to TSS", "AF", "ISM", "slope", "slope p", "R"):
@@ -233,32 +243,44 @@ def _print_variants(console: Console, variants: list[dict[str, Any]]) -> None:
     table.add_column("support", no_wrap=True)
     for variant in variants:
         table.add_row(
-            _marked(variant),
+            _marked(variant, mark_drivers),
             f"{variant['distance_to_tss']:+,}",
             *(number(variant[field]) for field in _NUMBERS),
             _coloured(variant["support"]),
         )
-    if Measurement.get(console, console.options, table).maximum + 2 <= console.width:
+    if fits(console, table, indent=2):
         console.print(Padding(table, (0, 0, 0, 2), expand=False))
     else:
         for variant in variants:
             frequency, ism, slope, p, r = (number(variant[field]) for field in _NUMBERS)
-            where = f"{_marked(variant)}, {variant['distance_to_tss']:+,} bp from the TSS, AF {frequency}: "
+            where = (
+                f"{_marked(variant, mark_drivers)}, {variant['distance_to_tss']:+,} bp from the TSS, AF {frequency}: "
+            )
             _print_hanging(console, "  ", 4, where, _coloured(variant["support"]))
             _print_hanging(console, " " * 6, 6, f"ISM {ism}, slope {slope} (p {p}), R {r}")
-    _print_hanging(console, "    ", 4, _LEGEND)
+    marks = ["* main driver"] if any(variant["main"] for variant in variants) else []
+    if mark_drivers and any((variant["driver_rank"] or 0) > 1 for variant in variants):
+        marks.append("+ driver")
+    _print_hanging(console, "    ", 4, "; ".join([*marks, _LEGEND]))
+
+
+def fits(console: Console, table: Table, indent: int = 0) -> bool:
+    """Whether a table is shown whole in the width of the terminal."""
+    unlimited = console.options.update(width=10_000)
+    return Measurement.get(console, unlimited, table).maximum + indent <= console.width
 
 
 _NUMBERS = ("allele_frequency", "ism", "eqtl_slope", "eqtl_p", "pearson_r_with_prediction")
 
 
-def _marked(variant: dict[str, Any]) -> str:
-    return ("* " if variant["main"] else "  ") + plain(variant["variant"])
+def _marked(variant: dict[str, Any], mark_drivers: bool) -> str:
+    mark = "*" if variant["main"] else "+" if mark_drivers and variant["driver_rank"] is not None else " "
+    return f"{mark} {plain(variant['variant'])}"
 
 
 def _print_support(console: Console, support: dict[str, Any]) -> None:
     status = support["status"]
     if status is None:
         return
-    counts = f": {support['supported']} supported, {support['unsupported']} unsupported"
+    counts = f": {support['supported']} of the drivers supported, {support['unsupported']} unsupported"
     _print_line(console, "support", (status, _COLOURS.get(status, "")), "" if status == "no drivers" else counts)

@@ -72,7 +72,7 @@ def command(
     Example:
     pdstore genes -s cohort.zarr --status anticorrelated --top 10
     """
-    from pdstore.gene_table import Filter, gene_columns, rows_of, select, summarise
+    from pdstore.gene_table import Filter, gene_columns, has_levels, rows_of, select, summarise
     from pdstore.query import filled_models
     from pdstore.store import open_store
 
@@ -80,13 +80,14 @@ def command(
     if model is None and len(models := filled_models(opened)) > 1:
         note(f"this is model {models[0]}; the store also holds {', '.join(models[1:])} (--model)")
     columns = gene_columns(opened, model, alpha, fdr_kind)
+    levels = has_levels(opened, model or filled_models(opened)[0])
     wanted = Filter(status, support, min_abs_r, fdr, fdr_kind)
     found = select(columns, wanted, None if sort == "place" else sort)
     matching = len(found["id"])
     rows = rows_of({name: values[:top] for name, values in found.items()})
     summary = {
         name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in asdict(summarise(columns)).items()
+        for name, value in asdict(summarise(columns, levels)).items()
     }
     if format is Format.json:
         json.dump({"summary": summary, "genes": rows}, sys.stdout, indent=2, allow_nan=False)
@@ -96,7 +97,10 @@ def command(
         writer.writeheader()
         writer.writerows(rows)
     else:
+        unfilled = 0 if opened.is_summary else sum(map(math.isnan, columns["n_samples"].tolist()))
         _print(rows, matching, summary, len(columns["id"]), explicit=top is not None)
+        if unfilled:
+            note(f"not filled: {unfilled:,} of {len(columns['id']):,} genes; run pdstore fill statistics")
 
 
 def _print(
@@ -105,7 +109,7 @@ def _print(
     from .gene_answer import answer_console
 
     console = answer_console()
-    shown = rows if explicit or not console.is_terminal else rows[:_SHOWN]
+    shown = rows if explicit or not sys.stdout.isatty() else rows[:_SHOWN]
     left_out = _print_table(console, shown) if shown else []
     left = f", {len(shown):,} shown" if len(shown) < matching else ""
     more = "" if explicit or len(shown) == len(rows) else " (--top N for more)"
@@ -117,12 +121,12 @@ def _print(
 
 def _print_table(console: "Console", rows: Sequence[dict[str, Any]]) -> list[str]:
     """Print the columns that fit the terminal, and return the headings of the others."""
-    from rich.measure import Measurement
+    from .gene_answer import fits
 
     names, left_out = list(_COLUMNS), []
     table = _table(rows, names)
     for name in _DISPENSABLE:
-        if Measurement.get(console, console.options, table).maximum <= console.width:
+        if fits(console, table):
             break
         names.remove(name)
         left_out.append(_COLUMNS[name])
@@ -157,7 +161,8 @@ def _in_words(summary: dict[str, Any]) -> str:
     share = f" ({anticorrelated / significant:.0%})" if significant else ""
     parts.append(f"{significant:,} significant, {anticorrelated:,} of them{share} anticorrelated")
     if summary["population_average_r"] is not None:
-        parts.append(f"R over genes {number(summary['population_average_r'])}")
+        predicted = summary["population_average_of"]
+        parts.append(f"R over genes {number(summary['population_average_r'])} ({predicted}, mean expression)")
     positive, negative = summary["supported_correlated"], summary["supported_anticorrelated"]
     if positive is not None or negative is not None:
         parts.append(f"drivers supported {number(positive)} where R > 0, {number(negative)} where R < 0")

@@ -1,13 +1,16 @@
 """pdstore plot: figures."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from .completion import complete_gene, complete_model
 from .named_genes import genes_once
 from .output import DEFAULT_STORE, StoreOption, note
+
+if TYPE_CHECKING:
+    from pdstore.figures.write import Written
 
 
 def command(
@@ -56,11 +59,11 @@ def command(
     Example:
     pdstore plot GSTM3 -s pdstore-demo/demo.zarr --out figures
     """
-    from pdstore.errors import UsageError
+    from pdstore.errors import MissingDataError, UsageError
     from pdstore.store import open_store
 
     if bool(genes) == everything:
-        raise UsageError("name genes, or give --all for the figures over all genes")
+        raise UsageError("name genes for their figures, or give --all for those over all genes: one of both")
     opened = open_store(store)
     asked = genes_once(opened, genes or [])
     from pdstore.figures.gene import GeneSubject
@@ -71,12 +74,23 @@ def command(
         raise UsageError(f"--out {out}: a file shows one gene; name a folder for {len(asked)} genes")
     if everything:
         of_store = GenesSubject.of(opened, model, against, alpha, fdr_kind)
-        written = [plot_genes(opened, of_store, out, format, figure or ())]
-    else:
-        subjects = [GeneSubject.of(opened, gene, model, alpha, fdr_kind) for gene in asked]
-        written = [plot_gene(opened, subject, out, format, figure or ()) for subject in subjects]
-    for of in written:
-        for name, why in of.left_out.items():
-            note(f"not drawn: {name}: {why}")
-        for path in of.files:
-            typer.echo(path)
+        _tell(plot_genes(opened, of_store, out, format, figure or ()))
+    without = 0
+    for gene in asked:
+        subject = GeneSubject.of(opened, gene, model, alpha, fdr_kind)
+        try:
+            _tell(plot_gene(opened, subject, out, format, figure or ()))
+        except MissingDataError as error:
+            if len(asked) == 1:
+                raise
+            note(f"not drawn: {subject.name}: {error}")
+            without += 1
+    if without:
+        raise MissingDataError(f"of {without:,} of {len(asked):,} genes nothing could be drawn")
+
+
+def _tell(written: "Written") -> None:
+    for name, why in written.left_out.items():
+        note(f"not drawn: {name}: {why}")
+    for path in written.files:
+        typer.echo(path)

@@ -48,11 +48,12 @@ def command(
 
 
 def _print(status: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True, width=1_000, markup=False, emoji=False)
+    from .gene_answer import answer_console
+
+    console = answer_console()
     build = f"  {status['genome_build']}" if status["genome_build"] else ""
     console.print(
         Text.assemble(

@@ -9,6 +9,7 @@ from pdstore.lease import held_lease
 from pdstore.query import find_gene
 from pdstore.schema import schema_of
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL
+from pdstore.stages.statistics import gather_fdr
 from pdstore.stages.windows import total_counts
 from pdstore.store import Store, genes_written, open_store
 
@@ -136,6 +137,8 @@ def _clear_genes(store: Store, group: str, genes: Sequence[int]) -> None:
     for name in sorted(names, key=lambda name: name != schema.filled_array):
         for gene in genes:
             store.delete(f"{group}/{name}/c/{gene}")
+    if group.startswith("statistics/"):
+        gather_fdr(store, group)
     if "counts" in schema.attributes:
         filled = sorted(genes_written(store, f"{group}/{schema.filled_array}"))
         store.set_attribute(group, "counts", total_counts(store, group, filled))

@@ -1,5 +1,6 @@
 """All genes of a store at once: their statistics as columns, filtered and sorted, and what they come to."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from pdstore.analysis.support import SupportStatus
 from pdstore.errors import MissingDataError, UsageError
+from pdstore.models.protocol import NO_READOUT
 from pdstore.query import FDR_FIELD, CorrelationStatus, FdrKind, check_significance, chosen_model
 from pdstore.store import Store, read_together
 
@@ -82,6 +84,8 @@ class Summary:
     population_average_r : float
         Pearson's R over genes between the prediction for the reference, or the mean prediction where that is missing,
         and the mean observed expression; NaN where fewer than three genes have both.
+    population_average_of : str
+        Which prediction that is of: "reference prediction" or "mean prediction".
     supported_correlated, supported_anticorrelated : float
         Mean fraction of supported drivers over genes with R > 0, and with R < 0.
     """
@@ -91,6 +95,7 @@ class Summary:
     anticorrelated: int
     mean_r: float
     population_average_r: float
+    population_average_of: str
     supported_correlated: float
     supported_anticorrelated: float
 
@@ -125,7 +130,10 @@ def gene_columns(
     check_significance(alpha, fdr_kind)
     model = chosen_model(store, model)
     if model not in store.members("statistics"):
-        raise MissingDataError(f"store {store.url} holds no statistics of {model}: run pdstore fill statistics")
+        raise MissingDataError(
+            f"store {store.url} holds no statistics of {model}: run pdstore fill statistics --model "
+            f"{shlex.quote(model)} --weights FILE -s {shlex.quote(store.url)}"
+        )
     of_genes = {f"genes/{array}": ... for array in _OF_GENES.values()}
     values = read_together(store, of_genes)
     of_statistics = {f"statistics/{model}/{name}": ... for name in _STATISTICS}
@@ -142,6 +150,10 @@ def gene_columns(
         found = values[f"statistics/{model}/{name}"]
         numbers = np.full(genes, np.nan) if found is None else found.astype(np.float64)
         columns[name] = np.where(numbers < 0, np.nan, numbers) if name in COUNTS else numbers
+    if not store.is_summary:
+        # A gather that was killed may have written of a gene what its mark does not yet tell of.
+        for name in _STATISTICS:
+            columns[name] = np.where(np.isnan(columns["n_samples"]), np.nan, columns[name])
     columns["status"] = correlation_status(columns["pearson_r"], columns[FDR_FIELD[fdr_kind]], alpha)
     columns["support"] = support_status(columns["driver_count"], columns["fraction_supported"])
     return columns
@@ -181,8 +193,13 @@ def support_status(driver_count: NDArray[np.float64], fraction: NDArray[np.float
     return np.select(conditions, names, "mixed").astype(object)
 
 
-def summarise(columns: Columns) -> Summary:
-    """What all genes come to."""
+def has_levels(store: Store, model: str) -> bool:
+    """Whether predictions of a model say how much a gene is expressed: those of dosages say differences alone."""
+    return store.is_summary or store.group(f"predictions/{model}").attrs.get("readout") != NO_READOUT
+
+
+def summarise(columns: Columns, levels: bool = True) -> Summary:
+    """What all genes come to; `levels` is `has_levels` of the model."""
     r, status, fraction = columns["pearson_r"], columns["status"], columns["fraction_supported"]
     known = ~np.isnan(r)
     anticorrelated = int((status == "anticorrelated").sum())
@@ -191,7 +208,8 @@ def summarise(columns: Columns) -> Summary:
         significant=anticorrelated + int((status == "correlated").sum()),
         anticorrelated=anticorrelated,
         mean_r=_mean(r),
-        population_average_r=_population_average_r(columns),
+        population_average_r=_population_average_r(columns) if levels else np.nan,
+        population_average_of=population_average(columns)[0],
         supported_correlated=_mean(fraction[r > 0]),
         supported_anticorrelated=_mean(fraction[r < 0]),
     )

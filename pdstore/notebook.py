@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
+_LEGEND = "<small>* main driver; R: of its own term with the prediction</small>"
+_NUMBERS = ("allele_frequency", "ism", "eqtl_slope", "eqtl_p", "pearson_r_with_prediction")
 _COLOURS = {
     "correlated": "#0072B2",
     "supported": "#0072B2",
@@ -57,9 +59,9 @@ class GeneAnswer(dict[str, Any]):
         gene, of = self["gene"], self["correlation"]
         where = f"{gene['contig']}:{gene['tss']:,} ({gene['strand']}), model {self['model']}"
         rows = "".join(_html_row(driver) for driver in self["drivers"] or [])
-        headings = ("driver", "to TSS (bp)", "AF", "ISM", "eQTL slope", "slope p", "support")
+        headings = ("driver", "to TSS (bp)", "AF", "ISM", "eQTL slope", "slope p", "R", "support")
         head = "".join(f"<th>{heading}</th>" for heading in headings)
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{_LEGEND}" if rows else ""
         return (
             f"<div><strong>{html.escape(self._name)}</strong> {html.escape(plain(where))}<br>"
             f"{_coloured(self._correlation, of['status'])}; published FDR {number(of['fdr'])}, "
@@ -186,7 +188,7 @@ def _html_row(driver: dict[str, Any]) -> str:
     cells = [
         html.escape(("* " if driver["main"] else "") + plain(driver["variant"])),
         f"{driver['distance_to_tss']:+,}",
-        *(number(driver[field]) for field in ("allele_frequency", "ism", "eqtl_slope", "eqtl_p")),
+        *(number(driver[field]) for field in _NUMBERS),
         _coloured(driver["support"], driver["support"]),
     ]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -312,6 +312,7 @@ def _variants(
                 "distance_to_tss": int(position[row]) - tss,
                 "allele_frequency": _element(variants["variants/allele_frequency"], row),
                 **numbers,
+                "driver_rank": None if rank is None or rank[column] < 1 else int(rank[column]),
                 "main": rank is not None and bool(rank[column] == 1),
                 "support": _SUPPORT_WORDS[int(support(_or_nan(numbers["ism"]), _or_nan(numbers["eqtl_slope"])))],
             }

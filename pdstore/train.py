@@ -17,6 +17,7 @@ from pdstore.analysis.elastic_net import (
     L1_RATIO,
     MIN_MINOR_ALLELE_FREQUENCY,
     common_alleles,
+    fewest_samples,
     nested_elastic_nets,
 )
 from pdstore.analysis.readout import READOUTS
@@ -233,12 +234,13 @@ def train_readout(
     if f"{group}/reference_tracks" not in store:
         raise UsageError(f"{label} has no tracks, so a readout of them cannot be trained")
     genes, features, target = _reference_tracks_and_expression(store, group)
-    if len(genes) < 2 * folds:
+    fold = np.random.default_rng(seed).permutation(np.arange(len(genes)) % folds) + 1
+    needed = fewest_samples(-(-len(genes) // folds), folds)
+    if len(genes) < needed:
         raise MissingDataError(
-            f"{len(genes)} genes have predictions of {label} and expression: at least {2 * folds} are needed for "
+            f"{len(genes)} genes have predictions of {label} and expression: at least {needed} are needed for "
             f"{folds} folds"
         )
-    fold = np.random.default_rng(seed).permutation(np.arange(len(genes)) % folds) + 1
     fit = nested_elastic_nets(features, target, fold, seed)
     weight = fit.weight[0]
     names = store.read(f"{group}/track_name").tolist()

@@ -2,10 +2,13 @@
 
 import unicodedata
 
+_NO_LETTERS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Controls, formats (marks of direction among them), halves of letters, letters of nobody, ends of lines."""
+
 
 def plain(text: str) -> str:
-    """Text without control characters: a name in a shared store must not steer a terminal."""
-    return "".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in text)
+    """Text without what is no letter: a name in a shared store must not steer a terminal, or turn a line around."""
+    return "".join(" " if unicodedata.category(letter) in _NO_LETTERS else letter for letter in text)
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
@@ -17,3 +20,8 @@ def number(value: float | int | None, digits: int = 3) -> str:
     if value != 0 and abs(value) < 10**-digits:
         return f"{value:.1e}"
     return f"{value:.{digits}f}"
+
+
+def counted(count: int, what: str) -> str:
+    """A count and a noun, in the singular where it is one."""
+    return f"{count:,} {what if count == 1 else what + 's'}"

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -88,19 +89,20 @@ def test_ism_and_slopes_are_the_stores(store: Store, gene: str) -> None:
     tss = int(store.read("genes/gene_tss", row))
 
     axes, caption = drawn(GENE_PANELS, "ism", GeneSubject.of(store, gene))
-    np.testing.assert_allclose(offsets(axes), expected((position - tss) / 1000, ism[scored]))
+    assert "(bp)" in axes.get_xlabel()
+    np.testing.assert_allclose(offsets(axes), expected(position - tss, ism[scored]))
     np.testing.assert_allclose(np.sort(np.asarray(axes.collections[0].get_array())), np.sort(frequency))
     assert caption == f"{scored.sum()} variants"
     drivers = query_gene(store, gene)["drivers"]
     shown = [np.asarray(of.get_offsets())[0].tolist() for of in axes.collections[1:]]
-    assert shown == [[driver["distance_to_tss"] / 1000, driver["ism"]] for driver in drivers[:6]]
+    assert shown == [[driver["distance_to_tss"], driver["ism"]] for driver in drivers[:6]]
     named = [text.get_text() for text in axes.get_legend().get_texts()]
     assert named == [f"{i}  {driver['variant']}, {driver['support']}" for i, driver in enumerate(drivers[:6], 1)]
 
     axes, _ = drawn(GENE_PANELS, "slopes", GeneSubject.of(store, gene))
     both = scored & ~np.isnan(slope)
     np.testing.assert_array_equal(offsets(axes), expected(slope[both], ism[both]))
-    by_support = {str(of.get_label()).split(" (")[0]: offsets(axes, i) for i, of in enumerate(axes.collections) if i}
+    by_support = {str(of.get_label()).split(" ")[-1]: offsets(axes, i) for i, of in enumerate(axes.collections) if i}
     for word, points in by_support.items():
         of = [(driver["eqtl_slope"], driver["ism"]) for driver in drivers if driver["support"] == word]
         np.testing.assert_array_equal(points, expected(*np.array(of).T))
@@ -151,16 +153,21 @@ def test_figures_over_genes_are_the_stores(
     of = expected(*points.T)
     np.testing.assert_allclose(of, expected(r[known], -np.log10(np.maximum(columns["null_p"][known], 1e-50))))
     assert caption.startswith(f"{known.sum()} genes")
+    for status, of in zip(("not significant", "correlated", "anticorrelated"), axes.collections, strict=False):
+        with_status = columns["status"] == status
+        assert of.get_label() == f"{status} ({with_status.sum()})"
+        np.testing.assert_array_equal(np.sort(np.asarray(of.get_offsets())[:, 0]), np.sort(r[with_status]))
 
     axes, caption = drawn(GENES_PANELS, "models", subject)
     np.testing.assert_array_equal(offsets(axes), expected(r[:3], r[:3]))
-    assert caption == "3 genes"
+    assert caption == "3 genes with an R of both"
 
     axes, _ = drawn(GENES_PANELS, "support", subject)
     fraction = columns["fraction_supported"]
     both = known & ~np.isnan(fraction)
     np.testing.assert_array_equal(offsets(axes), expected(r[both], fraction[both]))
     means = np.asarray(axes.lines[0].get_ydata())
+    assert axes.get_legend().get_texts()[0].get_text() == "mean in bins of 0.2"
     in_bins = [fraction[both][(r[both] >= low) & (r[both] < low + 0.2)] for low in np.linspace(-1, 0.8, 10)]
     np.testing.assert_allclose(means, [of.mean() if of.size else np.nan for of in in_bins])
 
@@ -182,6 +189,23 @@ def test_figures_over_genes_are_the_stores(
     np.testing.assert_array_equal(offsets(axes), expected(columns["reference_prediction"], columns["observed_mean"]))
 
 
+def test_the_line_of_the_false_discovery_rate_is_where_benjamini_and_hochberg_draw_it(
+    sasse: Path, store: Store
+) -> None:
+    for of, alpha in ((open_store(sasse), 0.05), (open_store(sasse), 0.2), (store, 0.6)):
+        subject = GenesSubject.of(of, alpha=alpha)
+        axes, _ = drawn(GENES_PANELS, "significance", subject)
+        columns = subject.columns
+        p = columns["null_p"][~np.isnan(columns["null_p"] + columns["pearson_r"])]
+        (cut,) = {float(line.get_ydata()[0]) for line in axes.lines if line.get_linestyle() == "--"}
+        # The oracle: the largest p at or below its own share of alpha.
+        ordered = np.sort(p)
+        called = ordered[ordered <= alpha * np.arange(1, len(p) + 1) / len(p)]
+        assert cut == pytest.approx(-np.log10(alpha * len(called) / len(p)), abs=0.02)
+        significant = -np.log10(columns["null_p"][columns["fdr"] < alpha])
+        assert (significant >= cut - 1e-9).all()
+
+
 def test_predixcan_is_the_baseline(sasse: Path) -> None:
     store = open_store(sasse)
     subject = GenesSubject.of(store)
@@ -190,7 +214,7 @@ def test_predixcan_is_the_baseline(sasse: Path) -> None:
     r, other = (gene_columns(store, model)["pearson_r"] for model in (subject.model, "predixcan"))
     both = ~np.isnan(r + other)
     np.testing.assert_array_equal(offsets(axes), expected(other[both], r[both]))
-    assert caption == f"{both.sum():,} genes"
+    assert caption == f"{both.sum():,} genes with an R of both"
 
 
 def test_genes_of_many_drivers_are_one_bar(sasse: Path) -> None:
@@ -254,6 +278,55 @@ def test_what_a_store_says_is_escaped(filled: Path, cnn: ModelReference, fill_no
         ElementTree.parse(file)
 
 
+def test_genes_do_not_take_each_others_files(filled: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "store.zarr"))
+    store = open_store(path, "r+")
+    store.write("genes/gene_name", slice(0, 3), np.array(["A/B", "A_B", "G" * 300], dtype=object))
+    ids = store.read("genes/gene_id").tolist()
+    written = [plot_gene(store, GeneSubject.of(store, gene), tmp_path / "out", only=["ism"]).files for gene in ids[:3]]
+    names = [path.name for (path,) in written]
+    assert names == [f"A_B-{ids[0]}-ism.png", "A_B-ism.png", f"{'G' * 300}"[:60] + f"-{ids[2]}-ism.png"]
+
+
+def test_odd_values_are_shown_or_said(filled: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "store.zarr"))
+    store = open_store(path, "r+")
+    gene = str(store.read("genes/gene_id", 0))
+    count = store.array("variants/allele_frequency").shape[0]
+    store.write("variants/allele_frequency", ..., np.full(count, np.nan))
+    store.write("variants/alt", ..., np.full(count, "ACGT" * 100, dtype=object))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_gene(store, GeneSubject.of(store, gene), tmp_path / "gene.png")
+    shutil.rmtree(path / "eqtl")
+    for group in ("fdr", "empirical_fdr"):
+        shutil.rmtree(path / "statistics" / "cnn" / group / "c")
+    store = open_store(path)
+    written = plot_genes(store, GenesSubject.of(store), tmp_path / "out")
+    assert "drivers" in written.left_out
+    axes, caption = drawn(GENES_PANELS, "significance", GenesSubject.of(store))
+    assert sum(len(of.get_offsets()) for of in axes.collections) == int(caption.split()[0])
+    assert axes.collections[-1].get_label().startswith("FDR not filled")
+
+
+def test_the_users_own_style_changes_nothing(filled: Path, pdstore: Program, tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.transparent: True\n")
+    for name, folder in (("plain", tmp_path.parent), ("styled", tmp_path)):
+        done = pdstore("plot", "GSTM3", "-s", filled, "--out", tmp_path / f"{name}.png", cwd=folder)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "styled.png").read_bytes()
+
+
+def test_several_genes_go_on_after_one_that_is_not_filled(filled: Path, pdstore: Program, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "store.zarr"))
+    names = open_store(path).read("genes/gene_name").tolist()
+    assert pdstore("clear", "--model", "cnn", "--genes", names[1], "-s", path, "--yes").returncode == 0
+    done = pdstore("plot", *names[:3], "-s", path, "--out", tmp_path / "out", "--figure", "ism")
+    assert done.returncode == 2
+    assert [line.rsplit("/")[-1] for line in done.stdout.splitlines()] == [f"{n}-ism.png" for n in (names[0], names[2])]
+    assert "of 1 of 3 genes nothing could be drawn" in done.stderr
+
+
 @pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_the_ending_says_how_and_the_same_store_gives_the_same_file(
     store: Store, gene: str, tmp_path: Path, ending: str, magic: bytes
@@ -276,12 +349,16 @@ def test_no_person_is_named_in_a_figure(store: Store, gene: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["GSTM3", "--all"], "name genes, or give --all"),
-        ([], "name genes, or give --all"),
-        (["GSTM3", "--figure", "volcano"], "the figures are prediction, slopes, ism, logo"),
+        (["GSTM3", "--all"], "one of both"),
+        ([], "or give --all"),
+        (
+            ["GSTM3", "--figure", "volcano"],
+            "of a gene (GENE) there are prediction, slopes, ism, logo; over all",
+        ),
         (["GSTM3", "--out", "FILE"], "is a file"),
         (["GSTM3", "--out", "absent/figures"], "--out: there is no folder "),
         (["GSTM3", "DDX11", "--out", "both.png"], "a file shows one gene"),
+        (["GSTM3", "--out", "figure.jpg"], "figures are drawn as .png, .svg, .pdf"),
         (["NOSUCH"], "no gene 'NOSUCH'"),
         (["--all", "--against", "enformer"], "holds no predictions of model 'enformer'"),
         (["GSTM3", "--figure", "logo"], "ISM of every base"),

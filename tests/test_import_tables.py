@@ -167,7 +167,7 @@ def test_the_commands_of_the_readme(shared_data: Path, pdstore: Program, tmp_pat
     assert "6,820 genes" in made.stderr
     asked = pdstore("query", "GSTM3", "-s", path)
     assert "R = -0.492: anticorrelated" in asked.stdout
-    assert "mixed: 1 supported, 2 unsupported" in asked.stdout
+    assert "mixed: 1 of the drivers supported, 2 unsupported" in asked.stdout
     table = pdstore("genes", "-s", path, "--status", "anticorrelated", "--top", "10").stdout
     assert "GSTM3" in table
     assert "195 of 6,820 genes, 10 shown" in table

@@ -54,8 +54,8 @@ def test_an_answer_is_the_query_and_a_notebook_shows_it(s) -> None:  # type: ign
         assert f"R = {r:.3f}" in repr(answer)
         page = Cells(answer._repr_html_())
         drivers = answer["drivers"] or []
-        assert [cell.removeprefix("* ") for cell in page.cells[::7]] == [driver["variant"] for driver in drivers]
-        assert page.cells[6::7] == [driver["support"] for driver in drivers]
+        assert [cell.removeprefix("* ") for cell in page.cells[::8]] == [driver["variant"] for driver in drivers]
+        assert page.cells[7::8] == [driver["support"] for driver in drivers]
 
 
 def test_names_of_a_shared_store_are_escaped(filled: Path, tmp_path: Path) -> None:

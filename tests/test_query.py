@@ -40,6 +40,7 @@ DRIVER = {
     "eqtl_slope",
     "eqtl_p",
     "pearson_r_with_prediction",
+    "driver_rank",
     "main",
     "support",
 }

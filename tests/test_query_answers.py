@@ -173,12 +173,13 @@ def test_what_is_missing_and_what_fills_it_is_said(
     filled: Path, cnn: ModelReference, fill_now: Callable[..., None], pdstore: Program, tmp_path: Path
 ) -> None:
     path = Path(shutil.copytree(filled, tmp_path / "store.zarr"))
-    gene = names_of(open_store(path), 1)[0]
+    gene, gene_id = names_of(open_store(path), 1)[0], str(open_store(path).read("genes/gene_id", 0))
     assert pdstore("clear", "predictions", "--model", "cnn", "--genes", gene, "-s", path, "--yes").returncode == 0
     done = pdstore("query", gene, "-s", path)
     assert done.returncode == 0, done.stderr
     assert (
-        f"not filled: run pdstore fill predictions statistics --model cnn --weights FILE --genes {gene}" in done.stdout
+        f"not filled: run pdstore fill predictions statistics --model cnn --weights FILE --genes {gene_id} -s {path}"
+        in done.stdout
     )
 
 

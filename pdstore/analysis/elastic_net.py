@@ -134,7 +134,7 @@ def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike,
     weight, mean = np.zeros((2, folds + 1, x.shape[1]))
     target_mean = np.full(folds + 1, np.nan)
     in_fold = np.bincount(of[measured], minlength=folds + 1)
-    if in_fold.sum() < max(2 * folds, MIN_PEOPLE + in_fold.max()) or not x.shape[1]:
+    if in_fold.sum() < fewest_samples(int(in_fold.max()), folds) or not x.shape[1]:
         return NestedFit(weight, mean, target_mean, np.full(len(y), np.nan), np.nan, np.nan, True)
     converged = True
     for left_out in range(folds + 1):
@@ -146,6 +146,11 @@ def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike,
     out_of_fold = np.where(measured, np.vecdot(weight[of], x - mean[of]), np.nan)
     r = float(pearson_r(out_of_fold[measured], y[measured]))
     return NestedFit(weight, mean, target_mean, out_of_fold, r, float(pearson_p(r, in_fold.sum())), converged)
+
+
+def fewest_samples(largest_fold: int, folds: int) -> int:
+    """Fewest samples that nested nets are fitted to: two a fold, and three beside the largest fold."""
+    return max(2 * folds, MIN_PEOPLE + largest_fold)
 
 
 def common_alleles(dosage: ArrayLike, minimum: float = MIN_MINOR_ALLELE_FREQUENCY) -> NDArray[np.bool_]:

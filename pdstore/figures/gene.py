@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
@@ -18,10 +19,14 @@ from pdstore.figures.style import FAINT, INK, NEITHER, NUCLEOTIDES, PALE, SUPPOR
 from pdstore.query import FdrKind, find_gene, query_gene
 from pdstore.stages.expression import read_expression
 from pdstore.store import Store
-from pdstore.words import plain
+from pdstore.words import counted, plain
 
 _LABELLED = 6
 """Drivers that are numbered and named."""
+_KILOBASES_FROM = 2_000
+"""bp; nearer variants are shown in bp."""
+_FREQUENCIES = colormaps["viridis"].with_extremes(bad=NEITHER)
+_ISM_LABEL = "ISM (readout, alternate − reference)"
 _COLOUR_OF = {"supported": SUPPORTED, "unsupported": UNSUPPORTED, "undetermined": NEITHER}
 _MARKER_OF = {"supported": "o", "unsupported": "^", "undetermined": "s"}
 # Letters of a logo are cut from this font size, and stretched.
@@ -56,7 +61,8 @@ class GeneSubject:
 
     @property
     def name(self) -> str:
-        return plain(self.answer["gene"]["name"])
+        """Symbol, as titles have it."""
+        return _short(plain(self.answer["gene"]["name"]), 40)
 
     @cached_property
     def row(self) -> int:
@@ -98,18 +104,21 @@ def draw_prediction(axes: Axes, subject: GeneSubject) -> str:
     interval = (
         "" if correlation["ci_low"] is None else f" [{signed(correlation['ci_low'])}, {signed(correlation['ci_high'])}]"
     )
-    axes.set_title(
-        f"{subject.name}: no R" if r is None else f"{subject.name}: R = {signed(r)}{interval}, {status or 'not tested'}"
-    )
-    axes.set_xlabel("observed expression")
+    no_r = "R is not filled" if subject.answer["n_samples"] is None else "no R"
+    title = no_r if r is None else f"R = {signed(r)}{interval}, {status or 'not tested'}"
+    axes.set_title(f"{subject.name}: {title}")
+    taken_out = "expression/residual" in store
+    axes.set_xlabel(f"observed expression{', what covariates explain taken out' if taken_out else ''}")
     axes.set_ylabel(f"predicted by {plain(model)}")
-    return f"{both.sum():,} people"
+    return "1 person" if both.sum() == 1 else f"{both.sum():,} people"
 
 
 def draw_ism(axes: Axes, subject: GeneSubject) -> str:
     """ISM of every variant along the window, coloured by allele frequency; drivers are numbered."""
     variants = subject.variants_with("ism")
-    x = np.array([variant["distance_to_tss"] for variant in variants]) / 1000
+    distance = np.array([variant["distance_to_tss"] for variant in variants])
+    unit, scale = ("kb", 1e-3) if np.abs(distance).max() >= _KILOBASES_FROM else ("bp", 1.0)
+    x = distance * scale
     y = np.array([variant["ism"] for variant in variants])
     frequency = np.array([np.nan if (af := variant["allele_frequency"]) is None else af for variant in variants])
     axes.axhline(0, color=PALE, linewidth=0.6, zorder=0)
@@ -117,18 +126,20 @@ def draw_ism(axes: Axes, subject: GeneSubject) -> str:
     if np.isnan(frequency).all():
         axes.scatter(x, y, s=9, color=NEITHER, linewidths=0)
     else:
-        points = axes.scatter(x, y, s=9, c=frequency, cmap="viridis", vmin=0, vmax=1, linewidths=0, plotnonfinite=True)
+        points = axes.scatter(
+            x, y, s=9, c=frequency, cmap=_FREQUENCIES, vmin=0, vmax=1, linewidths=0, plotnonfinite=True
+        )
         bar = axes.figure.colorbar(points, ax=axes, pad=0.01, aspect=30)
         bar.set_label("allele frequency")
         bar.outline.set_visible(False)
-    _number_drivers(axes, subject.drivers, "distance_to_tss", "ism", x_scale=1e-3)
+    _number_drivers(axes, subject.drivers, "distance_to_tss", "ism", scale)
     gene = subject.answer["gene"]
     axes.set_title(f"{subject.name}: ISM along the window")
     axes.set_xlabel(
-        f"distance to the TSS along contig {plain(gene['contig'])} (kb); the gene reads {_reading(gene['strand'])}"
+        f"distance to the TSS along contig {plain(gene['contig'])} ({unit}); the gene reads {_reading(gene['strand'])}"
     )
-    axes.set_ylabel("ISM (readout, alternate − reference)")
-    return f"{len(variants):,} variants"
+    axes.set_ylabel(_ISM_LABEL)
+    return _variants(subject, variants)
 
 
 def draw_slopes(axes: Axes, subject: GeneSubject) -> str:
@@ -137,21 +148,21 @@ def draw_slopes(axes: Axes, subject: GeneSubject) -> str:
     axes.axhline(0, color=PALE, linewidth=0.6, zorder=0)
     axes.axvline(0, color=PALE, linewidth=0.6, zorder=0)
     x, y = (np.array([variant[field] for variant in variants]) for field in ("eqtl_slope", "ism"))
-    axes.scatter(x, y, s=6, color=NEITHER, alpha=0.5, linewidths=0)
+    axes.scatter(x, y, s=6, color=NEITHER, alpha=0.5, linewidths=0, label="all variants")
     drivers = [driver for driver in subject.drivers if driver["ism"] is not None and driver["eqtl_slope"] is not None]
     for support, colour in _COLOUR_OF.items():
         of = [(driver["eqtl_slope"], driver["ism"]) for driver in drivers if driver["support"] == support]
         if of:
-            marker, label = _MARKER_OF[support], f"{support} ({len(of)})"
+            marker, label = _MARKER_OF[support], f"{counted(len(of), 'driver')} {support}"
             slope, ism = zip(*of, strict=True)
             axes.scatter(slope, ism, s=22, color=colour, marker=marker, linewidths=0, label=label, zorder=3)
     if drivers:
         axes.margins(0.1)
-        axes.legend(title="drivers", title_fontsize=6.5, alignment="left", loc="best")
-    axes.set_title(f"{subject.name}: drivers {subject.answer['support']['status'] or 'not filled'}")
+        axes.legend(loc="best").set_in_layout(False)
+    axes.set_title(f"{subject.name}: support of drivers {subject.answer['support']['status'] or 'not known'}")
     axes.set_xlabel("eQTL slope (expression per alternate allele)")
-    axes.set_ylabel("ISM (alternate − reference)")
-    return f"{len(variants):,} variants"
+    axes.set_ylabel(_ISM_LABEL)
+    return f"{_variants(subject, variants)} with a slope"
 
 
 def draw_logo(axes: Axes, subject: GeneSubject) -> str:
@@ -160,11 +171,13 @@ def draw_logo(axes: Axes, subject: GeneSubject) -> str:
     if path not in subject.store:
         raise MissingDataError(f"the store holds no {path}: ISM of every base around the drivers is not filled")
     windows = subject.store.read_if_filled(path, subject.row)
-    filled = ~np.isnan(windows).all(axis=(1, 2))
-    if not filled.any():
-        raise MissingDataError(f"the ISM of every base around the drivers of {subject.name} is not filled")
-    effects = windows[np.argmax(filled)]
-    draw_sequence_logo(axes, -np.nanmean(effects, axis=1), _reference_letters(effects))
+    effects = windows[0]
+    substitutions = (~np.isnan(effects)).sum(axis=1)
+    if not substitutions.any():
+        raise MissingDataError(f"the ISM of every base around the main driver of {subject.name} is not filled")
+    # Beyond a contig's end there is no base.
+    scores = np.where(substitutions, -np.nansum(effects, axis=1) / np.maximum(substitutions, 1), np.nan)
+    draw_sequence_logo(axes, scores, _reference_letters(effects))
     axes.set_title(f"{subject.name}: ISM around the main driver")
     axes.set_xlabel("distance to the driver (bp)")
     axes.set_ylabel("− mean ISM of the base")
@@ -212,7 +225,7 @@ def _number_drivers(axes: Axes, drivers: list[dict[str, Any]], x: str, y: str, x
     for rank, driver in enumerate(shown, 1):
         at = (driver[x] * x_scale, driver[y])
         colour, marker = _COLOUR_OF[driver["support"]], _MARKER_OF[driver["support"]]
-        label = f"{rank}  {plain(driver['variant'])}, {driver['support']}"
+        label = f"{rank}  {_short_variant(driver['variant'])}, {driver['support']}"
         axes.scatter(*at, s=34, facecolors="none", edgecolors=colour, marker=marker, linewidths=1, label=label)
         below = driver[y] < 0
         axes.annotate(
@@ -228,7 +241,21 @@ def _number_drivers(axes: Axes, drivers: list[dict[str, Any]], x: str, y: str, x
     if shown:
         more = f" ({len(shown)} of {len(drivers)})" if len(shown) < len(drivers) else ""
         axes.margins(y=0.15)
-        axes.legend(title=f"drivers{more}", title_fontsize=6.5, alignment="left", loc="best")
+        axes.legend(title=f"drivers{more}", title_fontsize=6.5, alignment="left", loc="best").set_in_layout(False)
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _short_variant(variant: str) -> str:
+    """A variant's name with its long alleles cut: an insertion may have thousands of letters."""
+    return ":".join(_short(part, 24) for part in plain(variant).split(":"))
+
+
+def _variants(subject: GeneSubject, variants: list[dict[str, Any]]) -> str:
+    """How many variants: of published tables, drivers alone."""
+    return counted(len(variants), "published driver" if subject.store.is_summary else "variant")
 
 
 def _reading(strand: str) -> str:

@@ -5,17 +5,18 @@ from functools import cached_property
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pdstore.driver_table import driver_columns
 from pdstore.errors import MissingDataError
 from pdstore.figures.style import FAINT, NEITHER, PALE, SUPPORTED, UNSUPPORTED, Panel, signed
-from pdstore.gene_table import Columns, gene_columns, population_average, summarise
+from pdstore.gene_table import Columns, gene_columns, has_levels, population_average, summarise
 from pdstore.query import FDR_FIELD, FdrKind, chosen_model, filled_models
 from pdstore.store import Store
-from pdstore.words import plain
+from pdstore.words import counted, plain
 
-_STATUS_COLOUR = {"not significant": NEITHER, "correlated": SUPPORTED, "anticorrelated": UNSUPPORTED}
+_STATUS_COLOUR = {"not significant": NEITHER, "correlated": SUPPORTED, "anticorrelated": UNSUPPORTED, "": PALE}
 _P_FIELD: dict[FdrKind, str] = {"published": "null_p", "empirical": "empirical_p"}
 _SMALLEST_P = 1e-50
 """Smaller ones are drawn here, as triangles: published p of t reach 0."""
@@ -74,6 +75,8 @@ class GenesSubject:
         """Strand-signed distance to the TSS and support of every driver."""
         batches = list(driver_columns(self.store, self.model, self.columns, ("ism", "eqtl_slope")))
         names = ("strand_signed_distance", "support")
+        if not batches or not all(name in batch for batch in batches for name in names):
+            raise MissingDataError(f"the drivers of {self.model} have no ranks, ISM or eQTL slopes")
         return {name: np.concatenate([batch[name] for batch in batches]) for name in names}
 
     def with_values(self, *fields: str) -> NDArray[np.bool_]:
@@ -86,7 +89,7 @@ class GenesSubject:
 
 
 def draw_significance(axes: Axes, subject: GenesSubject) -> str:
-    """-log10 p against R, a point a gene, with the line of the false discovery rate."""
+    """-log10 p against R, a point a gene, with the line of the false discovery rate where a gene is below it."""
     p_field, fdr_field = _P_FIELD[subject.fdr_kind], FDR_FIELD[subject.fdr_kind]
     present = subject.with_values("pearson_r", p_field)
     columns = {name: values[present] for name, values in subject.columns.items()}
@@ -94,32 +97,42 @@ def draw_significance(axes: Axes, subject: GenesSubject) -> str:
     height = -np.log10(np.maximum(p, _SMALLEST_P))
     for status, colour in _STATUS_COLOUR.items():
         of = columns["status"] == status
+        if not status and not of.any():
+            continue
         axes.scatter(
-            r[of], height[of], s=4, color=colour, linewidths=0, rasterized=True, label=f"{status} ({of.sum():,})"
+            r[of],
+            height[of],
+            s=4,
+            color=colour,
+            linewidths=0,
+            rasterized=True,
+            label=f"{status or 'FDR not filled'} ({of.sum():,})",
         )
     beyond = p < _SMALLEST_P
     if beyond.any():
         axes.scatter(r[beyond], height[beyond], s=10, marker="^", facecolors="none", edgecolors=FAINT, linewidths=0.5)
     significant = columns[fdr_field] < subject.alpha
     if significant.any():
-        axes.axhline(height[significant].min(), color=FAINT, linestyle="--", linewidth=0.6)
-        axes.text(
-            1,
-            height[significant].min(),
-            f"FDR {subject.alpha:g}",
-            transform=axes.get_yaxis_transform(),
-            ha="right",
-            va="bottom",
-            fontsize=6,
-            color=FAINT,
-        )
+        cut = -np.log10(_benjamini_hochberg_cut(p, significant, subject.alpha))
+        axes.axhline(cut, color=FAINT, linestyle="--", linewidth=0.6)
+        text = axes.text(1, cut, f"FDR {subject.alpha:g}", transform=axes.get_yaxis_transform())
+        text.set(ha="right", va="bottom", fontsize=6, color=FAINT)
+    reach = max(0.1, 1.05 * float(np.abs(r).max()))
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(bottom=min(0.0, -0.02 * float(height.max())))
     axes.axvline(0, color=PALE, linewidth=0.6, zorder=0)
     axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=3, columnspacing=1, fontsize=6, markerscale=2)
     axes.set_title(f"Significance of R ({subject.fdr_kind} null)")
     axes.set_xlabel("R over people")
-    axes.set_ylabel("−log10 p")
+    axes.set_ylabel(f"−log10 p of the {subject.fdr_kind} null")
     clipped = f", {beyond.sum():,} with p < {_SMALLEST_P:g} at the top" if beyond.any() else ""
-    return f"{present.sum():,} genes{clipped}"
+    return f"{counted(int(present.sum()), 'gene')} with R and p{clipped}"
+
+
+def _benjamini_hochberg_cut(p: NDArray[np.float64], significant: NDArray[np.bool_], alpha: float) -> float:
+    """The p that the procedure compares with: alpha times the share of genes called, between theirs and others'."""
+    called = alpha * significant.sum() / len(p)
+    return float(np.clip(called, p[significant].max(), p[~significant].min(initial=1.0)))
 
 
 def draw_models(axes: Axes, subject: GenesSubject) -> str:
@@ -141,7 +154,7 @@ def draw_models(axes: Axes, subject: GenesSubject) -> str:
     axes.set_title(f"{plain(subject.model)}: higher R for {(y > x).mean():.0%} of genes")
     axes.set_xlabel(f"R of {plain(subject.against)}")
     axes.set_ylabel(f"R of {plain(subject.model)}")
-    return f"{both.sum():,} genes"
+    return f"{counted(int(both.sum()), 'gene')} with an R of both"
 
 
 def draw_support(axes: Axes, subject: GenesSubject) -> str:
@@ -153,14 +166,18 @@ def draw_support(axes: Axes, subject: GenesSubject) -> str:
     in_bin = [fraction[which == index] for index in range(len(_R_BINS) - 1)]
     # NaN breaks the line where no gene is.
     means = [of.mean() if of.size else np.nan for of in in_bin]
-    axes.plot((_R_BINS[:-1] + _R_BINS[1:]) / 2, means, "o-", color=SUPPORTED, markersize=3.5, label="mean")
+    places = [r[which == index].mean() if of.size else np.nan for index, of in enumerate(in_bin)]
+    axes.plot(
+        places, means, "o-", color=SUPPORTED, markersize=3, label=f"mean in bins of {_R_BINS[1] - _R_BINS[0]:.1f}"
+    )
     axes.axvline(0, color=PALE, linewidth=0.6, zorder=0)
     axes.legend(loc="best")
+    axes.set_xlim(-1.05, 1.05)
     axes.set_ylim(-0.05, 1.05)
     axes.set_title("Support of drivers by R")
     axes.set_xlabel("R over people")
     axes.set_ylabel("fraction of drivers supported")
-    return f"{present.sum():,} genes with drivers"
+    return f"{counted(int(present.sum()), 'gene')} with R and drivers of known support"
 
 
 def draw_drivers_at_tss(axes: Axes, subject: GenesSubject) -> str:
@@ -184,7 +201,8 @@ def draw_drivers_at_tss(axes: Axes, subject: GenesSubject) -> str:
     axes.set_title("Drivers around the TSS")
     axes.set_xlabel("distance to the TSS, upstream < 0 (kb)")
     axes.set_ylabel("drivers")
-    return f"{kilobases.size:,} drivers"
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return counted(kilobases.size, "driver")
 
 
 def draw_driver_count(axes: Axes, subject: GenesSubject) -> str:
@@ -198,11 +216,14 @@ def draw_driver_count(axes: Axes, subject: GenesSubject) -> str:
     axes.set_title(f"Drivers per gene: median {np.median(count):g}")
     axes.set_xlabel("drivers")
     axes.set_ylabel("genes")
-    return f"{count.size:,} genes"
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return counted(count.size, "gene")
 
 
 def draw_population_average(axes: Axes, subject: GenesSubject) -> str:
     """Mean observed expression against the prediction for the reference, or the mean one, a point a gene."""
+    if not has_levels(subject.store, subject.model):
+        raise MissingDataError(f"{subject.model} predicts differences between people, and no level of a gene")
     what, predicted, observed = population_average(subject.columns)
     if not predicted.size:
         raise MissingDataError(f"no gene of {subject.model} has both a prediction and a mean expression")
@@ -211,14 +232,14 @@ def draw_population_average(axes: Axes, subject: GenesSubject) -> str:
     axes.set_title("Over genes: too few for R" if np.isnan(r) else f"Over genes: R = {signed(r)}")
     axes.set_xlabel(f"{what} of {plain(subject.model)}")
     axes.set_ylabel("mean observed expression")
-    return f"{predicted.size:,} genes"
+    return f"{counted(predicted.size, 'gene')} with both"
 
 
 GENES_PANELS: tuple[Panel[GenesSubject], ...] = (
     Panel(
         "significance",
         "Significance of R",
-        "A point a gene; above the line the false discovery rate is called significant.",
+        "A point a gene; where a dashed line is drawn, genes above it are significant at its false discovery rate.",
         draw_significance,
     ),
     Panel("models", "R of two models", "A point a gene; above the dotted line the model's R is higher.", draw_models),

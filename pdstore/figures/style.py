@@ -2,13 +2,14 @@
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from matplotlib import rc_context
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -93,9 +94,18 @@ class Drawn:
     caption: str
 
 
+@contextmanager
+def _styled() -> Iterator[None]:
+    """Draw in this style, whatever the user's matplotlibrc says."""
+    with style.context(["default", _STYLE]), warnings.catch_warnings():
+        # Names may have letters that the font lacks: they become boxes, which says as much.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
 def draw(panel: Panel[Subject], subject: Subject, source: str) -> Drawn:
     """Draw one panel as a figure of its own; `source`, the store and the model, stands below it."""
-    with rc_context(_STYLE):
+    with _styled():
         figure = Figure(figsize=(PAGE if panel.wide else COLUMN, 2.6), layout="constrained")
         axes = figure.add_subplot()
         caption = panel.draw(axes, subject)
@@ -110,7 +120,7 @@ def draw_together(panels: Sequence[Panel[Subject]], subject: Subject, source: st
         [first.name, *(second.name for second in narrow[at + 1 : at + 2])] for at, first in _every_second(narrow)
     ]
     rows += [[panel.name] for panel in panels if panel.wide]
-    with rc_context(_STYLE):
+    with _styled():
         figure = Figure(figsize=(PAGE, 2.5 * len(rows)), layout="constrained")
         mosaic = figure.subplot_mosaic([row * (2 // len(row)) for row in rows])
         for panel in panels:
@@ -146,12 +156,12 @@ def save(figure: Figure, path: Path) -> None:
         raise UsageError(f"{path}: the ending says how it is drawn: .{', .'.join(ENDINGS)}")
     # No date: the same store gives the same file.
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with whole_file(path) as partial, rc_context(_STYLE):
+    with whole_file(path) as partial, _styled():
         figure.savefig(partial, format=ending, metadata=metadata.get(ending))
 
 
 @contextmanager
-def whole_file(path: Path) -> Any:
+def whole_file(path: Path) -> Iterator[Path]:
     """Where a file is written that may replace one: hidden beside it until it is whole."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:

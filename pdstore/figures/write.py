@@ -19,6 +19,8 @@ from pdstore.store import Store
 from pdstore.words import plain
 
 PAGE_NAME = "index.html"
+_LONGEST_STEM = 60
+_OTHER_IMAGES = (".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".webp", ".bmp", ".eps", ".ps")
 GENE_FIGURES = tuple(panel.name for panel in GENE_PANELS)
 GENES_FIGURES = tuple(panel.name for panel in GENES_PANELS)
 
@@ -70,7 +72,10 @@ def plot_gene(store: Store, subject: GeneSubject, out: Path, ending: str = "png"
     panels = _chosen(GENE_PANELS, only)
     gene = subject.answer["gene"]
     shared_name = (store.read("genes/gene_name") == gene["name"]).sum() > 1
-    stem = _file_name(f"{gene['name']}-{gene['id']}" if shared_name else gene["name"])
+    stem = _file_name(gene["name"])
+    if shared_name or stem != gene["name"] or len(stem) > _LONGEST_STEM:
+        # Another gene's files must not be taken for this one's.
+        stem = f"{stem[:_LONGEST_STEM]}-{_file_name(gene['id'])[:_LONGEST_STEM]}"
     source = _source(store, subject.answer["model"])
     return _write(panels, subject, source, out, ending, lambda panel: f"{stem}-{panel.name}")[0]
 
@@ -85,7 +90,9 @@ def plot_genes(
     if not names_file(out):
         page = out / PAGE_NAME
         with whole_file(page) as partial:
-            partial.write_text(_page(source, drawn, written.left_out, ending), encoding="utf-8")
+            # A page is shared: where the store lies stays out of it.
+            left_out = {name: why.replace(store.url, "") for name, why in written.left_out.items()}
+            partial.write_text(_page(source, drawn, left_out, ending), encoding="utf-8")
         written.files.append(page)
     return written
 
@@ -131,11 +138,11 @@ def _write(
 ) -> tuple[Written, list[Drawn]]:
     if ending not in ENDINGS:
         raise UsageError(f"figures cannot be drawn as {ending!r}: it is one of {', '.join(ENDINGS)}")
+    drawn, left_out = _drawable(panels, subject, source)
     if names_file(out):
         _require_folder(out.parent)
     else:
         _make_folder(out)
-    drawn, left_out = _drawable(panels, subject, source)
     written = Written([], left_out)
     if names_file(out):
         save(_in_one(drawn, subject, source), out)
@@ -152,12 +159,17 @@ def _chosen(panels: Sequence[Panel[Any]], only: Sequence[str]) -> Sequence[Panel
     names = [panel.name for panel in panels]
     unknown = [name for name in only if name not in names]
     if unknown:
-        raise UsageError(f"there is no figure {unknown[0]!r} here: the figures are {', '.join(names)}")
+        raise UsageError(
+            f"there is no figure {unknown[0]!r} {'of a gene' if panels is GENE_PANELS else 'over all genes'}: "
+            f"of a gene (GENE) there are {', '.join(GENE_FIGURES)}; over all genes (--all) {', '.join(GENES_FIGURES)}"
+        )
     return [panel for panel in panels if not only or panel.name in only]
 
 
 def names_file(out: Path) -> bool:
-    """Whether `out` names a file, rather than a folder."""
+    """Whether `out` names a file, rather than a folder; raises `UsageError` where it names one of another kind."""
+    if out.suffix.lower() in _OTHER_IMAGES and not out.is_dir():
+        raise UsageError(f"--out {out}: figures are drawn as .{', .'.join(ENDINGS)}")
     return out.suffix.removeprefix(".").lower() in ENDINGS and not out.is_dir()
 
 
@@ -174,7 +186,7 @@ def _require_folder(folder: Path) -> None:
 
 
 def _source(store: Store, model: str) -> str:
-    return plain(f"model {model}, {Path(store.url).name}, pdstore {version('pdstore')}")
+    return plain(f"model {model}, {Path(store.url).resolve().name}, pdstore {version('pdstore')}")
 
 
 def _file_name(name: str) -> str:

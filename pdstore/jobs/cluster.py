@@ -88,7 +88,7 @@ def local_client(workers: int, threads: int = 1, keep_memory: bool = False) -> "
         Whether they keep what they once took, for the next task: faster where a network runs.
     """
     with ExitStack() as stack:
-        stack.enter_context(_environment_restored())
+        environment = dict(os.environ)
         with _interrupts_deferred(), _environment_of_workers(KEEP_MEMORY if keep_memory else {}):
             from distributed import Client, LocalCluster
 
@@ -105,19 +105,18 @@ def local_client(workers: int, threads: int = 1, keep_memory: bool = False) -> "
                 )
             )
             client = stack.enter_context(Client(cluster))
+            # dask leaves in this process what it starts workers with: whoever goes on would start others with it.
+            changed = {name for name, value in os.environ.items() if environment.get(name) != value}
+            stack.callback(_restore_environment, {name: environment.get(name) for name in changed})
         yield client
 
 
-@contextmanager
-def _environment_restored() -> Iterator[None]:
-    """Afterwards, leave this process's environment as it was: dask leaves that of its workers in it."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
+def _restore_environment(before: Mapping[str, str | None]) -> None:
+    """Give variables of this process's environment back what they were; None, that they were not there."""
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 @contextmanager

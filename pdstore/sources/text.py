@@ -36,7 +36,15 @@ def new_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
-        os.rename(partial, path)
+        try:
+            # Unlike a rename, it replaces nothing that somebody made meanwhile.
+            os.link(partial, path)
+        except FileExistsError:
+            check_new_file(path)
+            raise
+        except OSError:
+            # Some file systems have no links.
+            os.rename(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 

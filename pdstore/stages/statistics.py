@@ -162,15 +162,21 @@ class Statistics:
                 values = store.read_if_filled(f"{self.group}/{name}")
                 values[done] = found[done, column]
                 store.write(f"{self.group}/{name}", ..., values)
-        for name, p_name in FDR_OF.items() if done else ():
-            fdr = benjamini_hochberg(store.read(f"{self.group}/{p_name}"))
-            # Where no gene has a p-value, all are NaN, as before they are filled: the chunk must be there all the same.
-            unwritten = not store.chunks_written(f"{self.group}/{name}")
-            if unwritten or not np.array_equal(fdr, store.read_if_filled(f"{self.group}/{name}"), equal_nan=True):
-                store.write(f"{self.group}/{name}", ..., fdr)
+        if done:
+            gather_fdr(store, self.group)
 
     def describe(self, store: Store, block: Block) -> str:
         return f"statistics of gene {gene_label(store, block[0])}"
+
+
+def gather_fdr(store: Store, group: str) -> None:
+    """False discovery rates over all genes of a group of statistics that have a p-value."""
+    for name, p_name in FDR_OF.items():
+        fdr = benjamini_hochberg(store.read(f"{group}/{p_name}"))
+        # Where no gene has a p-value, all are NaN, as before they are filled: the chunk must be there all the same.
+        unwritten = not store.chunks_written(f"{group}/{name}")
+        if unwritten or not np.array_equal(fdr, store.read_if_filled(f"{group}/{name}"), equal_nan=True):
+            store.write(f"{group}/{name}", ..., fdr)
 
 
 def _of_present(statistic: Callable[[NDArray[np.float64]], Any], values: NDArray[np.float64]) -> float:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pdstore_cli.gene_answer import print_gene, print_models
 from rich.console import Console
+
+from pdstore.store import open_store
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,6 +30,7 @@ DRIVERS = [
         "eqtl_slope": 0.48,
         "eqtl_p": 3.9e-44,
         "pearson_r_with_prediction": 0.985,
+        "driver_rank": 1,
         "main": True,
         "support": "unsupported",
     },
@@ -39,6 +44,7 @@ DRIVERS = [
         "eqtl_slope": None,
         "eqtl_p": None,
         "pearson_r_with_prediction": -0.12,
+        "driver_rank": 2,
         "main": False,
         "support": "undetermined",
     },
@@ -83,8 +89,8 @@ GSTM3  ENSG00000134202  1:109,741,166 (-)  model enformer
     variant           to TSS     AF      ISM  slope  slope p       R  support
   * 1:109742400:C:G   +1,234  0.432   -0.582  0.480  3.9e-44   0.985  unsupported
     1:109700002:A:T  -41,164  0.021  2.1e-04      -        -  -0.120  undetermined
-    * main driver; slope: eQTL effect per alternate allele; R: of its own term with the prediction
-  support       unsupported: 0 supported, 1 unsupported
+    * main driver; to TSS: along the contig; slope: eQTL effect per alternate allele; R: of its term with prediction
+  support       unsupported: 0 of the drivers supported, 1 unsupported
 
 """
 AT_80 = """\
@@ -98,9 +104,9 @@ GSTM3  ENSG00000134202  1:109,741,166 (-)  model enformer
       ISM -0.582, slope 0.480 (p 3.9e-44), R 0.985
     1:109700002:A:T, -41,164 bp from the TSS, AF 0.021: undetermined
       ISM 2.1e-04, slope - (p -), R -0.120
-    * main driver; slope: eQTL effect per alternate allele; R: of its own term
-    with the prediction
-  support       unsupported: 0 supported, 1 unsupported
+    * main driver; to TSS: along the contig; slope: eQTL effect per alternate
+    allele; R: of its term with prediction
+  support       unsupported: 0 of the drivers supported, 1 unsupported
 
 """
 AT_40 = """\
@@ -125,11 +131,13 @@ GSTM3  ENSG00000134202  1:109,741,166
     the TSS, AF 0.021: undetermined
       ISM 2.1e-04, slope - (p -), R
       -0.120
-    * main driver; slope: eQTL effect
-    per alternate allele; R: of its own
-    term with the prediction
-  support       unsupported: 0
-                supported, 1 unsupported
+    * main driver; to TSS: along the
+    contig; slope: eQTL effect per
+    alternate allele; R: of its term
+    with prediction
+  support       unsupported: 0 of the
+                drivers supported, 1
+                unsupported
 
 """
 
@@ -196,10 +204,39 @@ def test_a_session_as_a_person_has_it(session: Callable[[str], str], filled: Pat
     assert "GSTM3" in shown
     assert "\x1b[" in shown
     assert "correlation" in shown
-    # A pipe that is closed early ends quietly, and gets no colour.
+    # A pipe gets no colour, though it ends at the terminal.
     piped = session("pdstore genes | head -3")
-    assert "Broken" not in piped
-    assert "Traceback" not in piped
     assert "gene" in piped
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", piped)
+    # The columns that matter stay whole in the width of this terminal.
+    genes = session("pdstore genes --top 3")
+    assert "…" not in genes
+    assert "columns that this terminal is too narrow for" in genes
     refused = session("pdstore query GSTM9")
     assert "pdstore: error: no gene 'GSTM9' in the store; the closest are" in " ".join(refused.split())
+
+
+def test_a_pipe_that_is_closed_early_ends_quietly(shared_data: Path, pdstore: Program, tmp_path: Path) -> None:
+    store = tmp_path / "sasse.zarr"
+    assert pdstore("import", "sasse2023", shared_data / "sasse2023", "-s", store).returncode == 0
+    # 6,820 rows: more than a pipe holds.
+    program = f"{sys.executable} -c 'from pdstore_cli.main import run; run()'"
+    command = f"{program} genes -s {store} --format csv | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("gene,id,")
+    assert "Broken" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_command_to_copy_is_safe_whatever_a_store_calls_its_genes(
+    filled: Path, pdstore: Program, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(filled, tmp_path / "a store.zarr"))
+    store = open_store(path, "r+")
+    gene_id = str(store.read("genes/gene_id", 0))
+    assert pdstore("clear", "statistics", "--genes", gene_id, "-s", path, "--yes").returncode == 0
+    store.write("genes/gene_name", slice(0, 1), np.array(["A\x1b[31mB;$(touch pwn)"], dtype=object))
+    done = pdstore("query", gene_id, "-s", path)
+    assert "\x1b" not in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if "run pdstore fill" in line]
+    assert line.endswith(f"fill statistics --model cnn --weights FILE --genes {gene_id} -s '{path}'")

@@ -16,7 +16,6 @@ from .output import DEFAULT_STORE, Format, StoreOption, note
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 _SHOWN = 50
 _COLUMNS = {
@@ -30,6 +29,8 @@ _COLUMNS = {
     "fraction_supported": "supported",
     "support": "support",
 }
+_TEXTS = ("gene", "place", "status", "support")
+_GAP = 2
 _DISPENSABLE = ("empirical_fdr", "place", "fraction_supported", "driver_count", "fdr", "support")
 """What a narrow terminal does not show, in this order."""
 _COLOURS = {"correlated": "green", "anticorrelated": "red", "supported": "green", "unsupported": "red"}
@@ -84,7 +85,8 @@ def command(
     wanted = Filter(status, support, min_abs_r, fdr, fdr_kind)
     found = select(columns, wanted, None if sort == "place" else sort)
     matching = len(found["id"])
-    rows = rows_of({name: values[:top] for name, values in found.items()})
+    printed = [*_COLUMNS, "contig", "tss", "strand"] if format is Format.table else list(columns)
+    rows = rows_of({name: found[name][:top] for name in printed if name in found})
     summary = {
         name: None if isinstance(value, float) and math.isnan(value) else value
         for name, value in asdict(summarise(columns, levels)).items()
@@ -120,38 +122,38 @@ def _print(
 
 
 def _print_table(console: "Console", rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Print the columns that fit the terminal, and return the headings of the others."""
-    from .gene_answer import fits
+    """Print the columns that fit the terminal, and return the headings of the others.
 
-    names, left_out = list(_COLUMNS), []
-    table = _table(rows, names)
+    Not as a table of rich's, which takes seconds for all genes.
+    """
+    columns = {name: [heading, *(_cell(name, row) for row in rows)] for name, heading in _COLUMNS.items()}
+    widths = {name: max(map(len, cells)) for name, cells in columns.items()}
+    left_out = []
     for name in _DISPENSABLE:
-        if fits(console, table):
+        if sum(widths.values()) + _GAP * (len(widths) - 1) <= console.width:
             break
-        names.remove(name)
+        del columns[name], widths[name]
         left_out.append(_COLUMNS[name])
-        table = _table(rows, names)
-    console.print(table)
+    layout = (" " * _GAP).join(f"{{:{'<' if name in _TEXTS else '>'}{width}}}" for name, width in widths.items())
+    lines = [layout.format(*cells).rstrip() for cells in zip(*columns.values(), strict=True)]
+    if not console.is_terminal:
+        sys.stdout.write("\n".join(lines) + "\n")
+        return left_out
+    from rich.text import Text
+
+    for index, line in enumerate(lines):
+        text = Text(line, style="" if index else "bold")
+        for word, colour in _COLOURS.items() if index else ():
+            text.highlight_regex(rf"(?<= {{{_GAP}}}){word}\b", colour)
+        console.print(text, no_wrap=True)
     return left_out
 
 
-def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        text = name in ("gene", "place", "status", "support")
-        table.add_column(_COLUMNS[name], justify="left" if text else "right", no_wrap=True)
-    for row in rows:
-        values = row | {"place": f"{row['contig']}:{row['tss']:,} ({row['strand']})"}
-        cells: list[str | Text] = []
-        for name in names:
-            value = values[name]
-            cell = "-" if value is None else plain(value) if isinstance(value, str) else number(value)
-            cells.append(Text(cell, _COLOURS.get(cell, "")))
-        table.add_row(*cells)
-    return table
+def _cell(name: str, row: dict[str, Any]) -> str:
+    if name == "place":
+        return plain(f"{row['contig']}:{row['tss']:,} ({row['strand']})")
+    value = row[name]
+    return "-" if value is None else plain(value) if isinstance(value, str) else number(value)
 
 
 def _in_words(summary: dict[str, Any]) -> str:

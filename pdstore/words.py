@@ -8,6 +8,8 @@ _NO_LETTERS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 def plain(text: str) -> str:
     """Text without what is no letter: a name in a shared store must not steer a terminal, or turn a line around."""
+    if text.isprintable():
+        return text
     return "".join(" " if unicodedata.category(letter) in _NO_LETTERS else letter for letter in text)
 
 

@@ -162,6 +162,8 @@ def check_significance(alpha: float, fdr_kind: str) -> None:
 
 def _gene_of(store: Store, name: str) -> tuple[int, str, str]:
     """Row, identifier and symbol of a gene."""
+    if not isinstance(name, str):
+        raise UsageError(f"a gene is asked for by its name, not by a {type(name).__name__}; ask for several one by one")
     values = read_together(store, {"genes/gene_id": ..., "genes/gene_name": ...})
     ids, symbols = (_present(values, f"genes/{array}").tolist() for array in ("gene_id", "gene_name"))
     row = _find_gene(name, ids, symbols)

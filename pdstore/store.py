@@ -78,7 +78,10 @@ class Store:
         """A group as zarr; raises `MissingDataError` where the store has none of this path."""
         node = self._node(path)
         if not isinstance(node, zarr.Group):
-            raise MissingDataError(f"store {self.url} has no group {path}: {_mend(path)}")
+            parent = path.rpartition("/")[0]
+            others = ", ".join(f"{parent}/{name}" for name in self.members(parent)) if parent else ""
+            held = f"it has {others}; " if others else ""
+            raise MissingDataError(f"store {self.url} has no group {path}: {held}{_mend(path)}")
         return node
 
     def array(self, path: str) -> zarr.Array[Any]:

@@ -12,7 +12,7 @@ import pytest
 import xarray
 
 import pdstore
-from pdstore.errors import MissingDataError, UnknownGeneError
+from pdstore.errors import MissingDataError, UnknownGeneError, UsageError
 from pdstore.gene_table import gene_columns
 
 
@@ -105,6 +105,13 @@ def test_figures_come_as_matplotlibs(s) -> None:  # type: ignore[no-untyped-def]
 
 def test_models_are_named(s) -> None:  # type: ignore[no-untyped-def]
     assert s.models == ["cnn"]
+
+
+def test_what_is_not_there_is_said_with_what_is(s) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(MissingDataError, match="no group predictions/nix: it has predictions/cnn"):
+        s.dataset("predictions/nix")
+    with pytest.raises(UsageError, match="not by a list"):
+        s.query(["GSTM3", "DDX11"])
 
 
 def test_help_says_what_comes_back(s) -> None:  # type: ignore[no-untyped-def]

@@ -23,6 +23,14 @@ from pdstore.words import counted, plain
 
 _LABELLED = 6
 """Drivers that are numbered and named."""
+_SUPPORT_TITLES = {
+    "supported": "all drivers supported",
+    "unsupported": "no driver supported",
+    "mixed": "some drivers supported",
+    "undetermined": "support of drivers undetermined",
+    "no drivers": "no drivers",
+    None: "drivers not known",
+}
 _KILOBASES_FROM = 2_000
 """bp; nearer variants are shown in bp."""
 _FREQUENCIES = colormaps["viridis"].with_extremes(bad=NEITHER)
@@ -159,7 +167,7 @@ def draw_slopes(axes: Axes, subject: GeneSubject) -> str:
     if drivers:
         axes.margins(0.1)
         axes.legend(loc="best").set_in_layout(False)
-    axes.set_title(f"{subject.name}: support of drivers {subject.answer['support']['status'] or 'not known'}")
+    axes.set_title(f"{subject.name}: {_SUPPORT_TITLES[subject.answer['support']['status']]}")
     axes.set_xlabel("eQTL slope (expression per alternate allele)")
     axes.set_ylabel(_ISM_LABEL)
     return f"{_variants(subject, variants)} with a slope"

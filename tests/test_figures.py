@@ -339,6 +339,18 @@ def test_the_ending_says_how_and_the_same_store_gives_the_same_file(
     assert (tmp_path / f"first.{ending}").read_bytes() == (tmp_path / f"second.{ending}").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["ism", "prediction"])
+def test_the_note_below_lies_within_the_figure(store: Store, gene: str, name: str) -> None:
+    panel = next(panel for panel in GENE_PANELS if panel.name == name)
+    source = f"model {'enformer-' * 10}, {'a-long-name-of-a-store' * 10}.zarr"
+    figure = draw(panel, GeneSubject.of(store, gene), source).figure
+    figure.draw_without_rendering()
+    note, whole = figure._supxlabel.get_window_extent(), figure.bbox
+    assert note.x0 >= 0
+    assert note.x1 <= whole.x1
+    assert note.y0 >= 0
+
+
 def test_no_person_is_named_in_a_figure(store: Store, gene: str, tmp_path: Path) -> None:
     plot_gene(store, GeneSubject.of(store, gene), tmp_path, "svg")
     text = "".join(path.read_text() for path in tmp_path.glob("*.svg"))

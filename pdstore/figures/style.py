@@ -1,6 +1,7 @@
 """What all figures share: colours that the colour-blind tell apart, type at column width, how a file is written."""
 
 import os
+import textwrap
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ NUCLEOTIDES = {"A": "#009E73", "C": "#0072B2", "G": "#E69F00", "T": "#D55E00"}
 
 COLUMN, PAGE = 3.5, 7.2
 """Width of a column and of a page of a journal, inches (89 and 183 mm)."""
+_NOTE_LETTERS = 20
+"""Letters of the note below that fit an inch."""
 ENDINGS = ("png", "svg", "pdf")
 
 # Keyed by names that matplotlib's stubs list one by one.
@@ -109,7 +112,7 @@ def draw(panel: Panel[Subject], subject: Subject, source: str) -> Drawn:
         figure = Figure(figsize=(PAGE if panel.wide else COLUMN, 2.6), layout="constrained")
         axes = figure.add_subplot()
         caption = panel.draw(axes, subject)
-        _note_below(figure, f"{caption} · {source}")
+        _note_below(figure, caption, source)
     return Drawn(panel, figure, caption)
 
 
@@ -139,8 +142,10 @@ def _every_second(panels: Sequence[Panel[Any]]) -> list[tuple[int, Panel[Any]]]:
     return list(enumerate(panels))[::2]
 
 
-def _note_below(figure: Figure, text: str) -> None:
-    figure.supxlabel(plain(text), x=0.01, ha="left", fontsize=5.5, color=FAINT)
+def _note_below(figure: Figure, *lines: str) -> None:
+    letters = int(figure.get_figwidth() * _NOTE_LETTERS)
+    text = "\n".join(part for line in lines for part in textwrap.wrap(plain(line), letters))
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=5.5, color=FAINT)
 
 
 def save(figure: Figure, path: Path) -> None:

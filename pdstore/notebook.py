@@ -102,22 +102,7 @@ class NotebookStore(store.Store):
     def genes(
         self, model: str | None = None, alpha: float = 0.05, fdr_kind: FdrKind = "published"
     ) -> "pandas.DataFrame":
-        """The statistics of all genes, a row a gene: `pdstore genes`.
-
-        Parameters
-        ----------
-        model : str, optional
-            Name of a filled model; the first filled where not given.
-        alpha : float
-            False discovery rate below which a correlation is called.
-        fdr_kind : {"published", "empirical"}
-            Which false discovery rate.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The columns of `pdstore.gene_table.gene_columns`; TSS 1-based.
-        """
+        """The statistics of all genes, a row a gene: parameters and columns are `pdstore.gene_table.gene_columns`'."""
         import pandas
 
         from pdstore.gene_table import gene_columns

@@ -111,9 +111,11 @@ def draw_significance(axes: Axes, subject: GenesSubject) -> str:
     beyond = p < _SMALLEST_P
     if beyond.any():
         axes.scatter(r[beyond], height[beyond], s=10, marker="^", facecolors="none", edgecolors=FAINT, linewidths=0.5)
-    significant = columns[fdr_field] < subject.alpha
+    # Of all genes with a p: one without R, whose prediction does not vary, may have one in published tables.
+    every_p = subject.columns[p_field]
+    significant = (subject.columns[fdr_field] < subject.alpha)[~np.isnan(every_p)]
     if significant.any():
-        cut = -np.log10(_benjamini_hochberg_cut(p, significant, subject.alpha))
+        cut = -np.log10(_benjamini_hochberg_cut(every_p[~np.isnan(every_p)], significant, subject.alpha))
         axes.axhline(cut, color=FAINT, linestyle="--", linewidth=0.6)
         text = axes.text(1, cut, f"FDR {subject.alpha:g}", transform=axes.get_yaxis_transform())
         text.set(ha="right", va="bottom", fontsize=6, color=FAINT)

@@ -1,8 +1,6 @@
 """What all figures share: colours that the colour-blind tell apart, type at column width, how a file is written."""
 
-import os
 import textwrap
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pdstore.errors import UsageError
+from pdstore.sources.text import replacing_file
 from pdstore.words import plain
 
 SUPPORTED, UNSUPPORTED, NEITHER = "#0072B2", "#D55E00", "#8C8C8C"
@@ -161,16 +160,5 @@ def save(figure: Figure, path: Path) -> None:
         raise UsageError(f"{path}: the ending says how it is drawn: .{', .'.join(ENDINGS)}")
     # No date: the same store gives the same file.
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with whole_file(path) as partial, _styled():
+    with replacing_file(path) as partial, _styled():
         figure.savefig(partial, format=ending, metadata=metadata.get(ending))
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Where a file is written that may replace one: hidden beside it until it is whole."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

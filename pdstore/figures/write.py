@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from pdstore.errors import MissingDataError, UsageError
 from pdstore.figures.gene import GENE_PANELS, GeneSubject
 from pdstore.figures.genes import GENES_PANELS, GenesSubject
-from pdstore.figures.style import ENDINGS, Drawn, Panel, draw, draw_together, save, whole_file
+from pdstore.figures.style import ENDINGS, Drawn, Panel, draw, draw_together, save
 from pdstore.query import chosen_model
+from pdstore.sources.text import replacing_file
 from pdstore.store import Store
 from pdstore.words import plain
 
@@ -89,7 +90,7 @@ def plot_genes(
     written, drawn = _write(panels, subject, source, out, ending, lambda panel: panel.name)
     if not names_file(out):
         page = out / PAGE_NAME
-        with whole_file(page) as partial:
+        with replacing_file(page) as partial:
             # A page is shared: where the store lies stays out of it.
             left_out = {name: why.replace(store.url, "") for name, why in written.left_out.items()}
             partial.write_text(_page(source, drawn, left_out, ending), encoding="utf-8")

@@ -33,8 +33,7 @@ def check_new_file(path: Path) -> None:
 def new_file(path: Path) -> Iterator[Path]:
     """Where a new file is written: hidden beside `path`, whose name it gets when it is whole."""
     check_new_file(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
+    with _partial(path) as partial:
         yield partial
         try:
             # Unlike a rename, it replaces nothing that somebody made meanwhile.
@@ -45,6 +44,21 @@ def new_file(path: Path) -> Iterator[Path]:
         except OSError:
             # Some file systems have no links.
             os.rename(partial, path)
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """The same of a file that may replace one."""
+    with _partial(path) as partial:
+        yield partial
+        os.replace(partial, path)
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
 

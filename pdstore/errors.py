@@ -56,6 +56,13 @@ class DamagedDataError(StoreError):
     kind = "damaged"
 
 
+class RemoteError(StoreError):
+    """A server does not give what is asked of it."""
+
+    kind = "remote"
+    exit_status = 1
+
+
 class UnknownGeneError(PdstoreError):
     """No gene, or more than one gene, goes by the name."""
 

@@ -138,13 +138,15 @@ class NotebookStore(store.Store):
         return figure_of(self, gene, model, tuple(figures))
 
 
-def open_store(url: str | Path) -> NotebookStore:
+def open_store(url: str | Path, cache: Path | None = None) -> NotebookStore:
     """Open a store to ask it.
 
     Parameters
     ----------
     url : str or Path
-        A folder.
+        A folder, a ``.zarr.zip``, ``https://…`` or ``s3://bucket/prefix``.
+    cache : Path, optional
+        Folder that keeps what is read of a remote store.
 
     Returns
     -------
@@ -160,8 +162,8 @@ def open_store(url: str | Path) -> NotebookStore:
     >>> import pdstore
     >>> pdstore.open_store("pdstore-demo/demo.zarr").query("GSTM3")  # doctest: +SKIP
     """
-    opened = store.open_store(url)
-    return NotebookStore(opened.url, opened.root)
+    opened = store.open_store(url, cache=cache)
+    return NotebookStore(opened.location, opened.root)
 
 
 def _coloured(text: str, word: str | None) -> str:

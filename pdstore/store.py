@@ -2,24 +2,31 @@
 
 import asyncio
 import glob
+import math
 import os
 import shutil
-import stat
 import tempfile
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import zarr
-import zarr.api.asynchronous
 from numpy.typing import NDArray
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.indexing import BasicIndexer
+from zarr.storage import StorePath, WrapperStore
 
 from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError, StoreError
 from pdstore.lease import check_lease
+from pdstore.location.keys import is_safe_key
+from pdstore.location.local import Folder
+from pdstore.location.locate import locate
+from pdstore.location.protocol import Location
 from pdstore.schema import FORMAT_VERSION, SUMMARY, create_array, group_schemas, schema_of
 
 if TYPE_CHECKING:
@@ -27,6 +34,11 @@ if TYPE_CHECKING:
 
 Mode = Literal["r", "r+"]
 
+_LARGEST_READ = 8 << 30
+"""Bytes, at most, of what is read at once, and of a chunk: metadata of a damaged or hostile store may ask for more."""
+
+_MOST_CHUNKS = 10_000_000
+"""Chunks, at most, of what is read at once."""
 
 # Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with a fill.
 _RECORDS = ("pdstore_version", "order", "counts", "haplotypes_per_block", "variants_per_block")
@@ -39,7 +51,7 @@ class Store:
 
     Attributes
     ----------
-    url : str
+    location : Location
         Where it lies.
     root : zarr.Group
         Its root group.
@@ -48,13 +60,18 @@ class Store:
         and in notebooks, whoever writes sees to it that nobody else does.
     """
 
-    def __init__(self, url: str, root: zarr.Group, lease: str | None = None) -> None:
-        self.url = url
+    def __init__(self, location: Location, root: zarr.Group, lease: str | None = None) -> None:
+        self.location = location
         self.root = root
         self.lease = lease
 
     def __repr__(self) -> str:
         return f"<pdstore.Store {self.url}: {', '.join(sorted(self.root.group_keys()))}>"
+
+    @property
+    def url(self) -> str:
+        """Where it lies, as a person would name it."""
+        return self.location.url
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -99,13 +116,8 @@ class Store:
         return self._node(path) is not None
 
     def _node(self, path: str) -> zarr.Group | zarr.Array[Any] | None:
-        try:
+        with _metadata_damage_named(self.url, path):
             node: zarr.Group | zarr.Array[Any] | None = self.root.get(path)
-        except (ValueError, KeyError, TypeError) as error:
-            # What Zarr says of metadata that is cut off, or not its own.
-            raise DamagedDataError(
-                f"store {self.url}: the metadata of {path} are damaged; get the store again from a copy"
-            ) from error
         return node
 
     def read(self, path: str, selection: Any = ...) -> NDArray[Any]:
@@ -118,16 +130,13 @@ class Store:
         DamagedDataError
             A checksum differs.
         """
-        array = self.array(path)
-        keys = _chunk_keys(path, array.shape, array.metadata, selection)
-        _refuse_missing(self.url, keys, zarr.core.sync.sync(_exist(self.root.store, keys)))
-        with _damage_named(self.url, path):
-            return np.asarray(array[selection])
+        (values,) = read_required(self, {path: selection}).values()
+        return values
 
     def read_if_filled(self, path: str, selection: Any = ...) -> NDArray[Any]:
         """Like `read`, but what is not filled yet reads as the fill value: NaN, or -1."""
-        with _damage_named(self.url, path):
-            return np.asarray(self.array(path)[selection])
+        (values,) = read_required(self, {path: selection}, may_be_unfilled=True).values()
+        return values
 
     def write(self, path: str, selection: Any, values: Any) -> None:
         """Write values of an array.
@@ -226,20 +235,14 @@ class Store:
         self.group(path).attrs.update(dict(values))
 
     def chunks_written(self, path: str) -> set[tuple[int, ...]]:
-        """Grid coordinates of the chunks of an array that are in the store.
-
-        Keys are parsed strictly: a kill leaves ``name.<uuid>.partial`` beside chunks, and an empty file is no chunk.
-        """
+        """Grid coordinates of the chunks of an array that are in the store."""
         array = self.array(path)
         grid = tuple(-(-size // chunk) for size, chunk in zip(array.shape, array.chunks, strict=True))
-        # Folders of the last dimensions hold one entry each, which is asked for by its name: a store of published size
-        # has a hundred thousand of them.
-        listed = max((dim + 1 for dim, number in enumerate(grid) if number > 1), default=1)
-        return set(_chunks_below(Path(self.url, path, "c"), (), listed, len(grid)))
+        return self.location.chunks(path, grid)
 
     def size_on_disk(self, path: str) -> int:
         """Bytes of all files below a path."""
-        return sum(size for _, size in _files_with_size(Path(self.url, path)))
+        return sum(self.location.sizes(path).values())
 
 
 def genes_written(store: Store, path: str) -> set[int]:
@@ -247,17 +250,20 @@ def genes_written(store: Store, path: str) -> set[int]:
     return {chunk[0] for chunk in store.chunks_written(path) if not any(chunk[1:])}
 
 
-def open_store(url: str | Path, mode: Mode = "r", lease: str | None = None) -> Store:
+def open_store(url: str | Path, mode: Mode = "r", lease: str | None = None, cache: Path | None = None) -> Store:
     """Open a store.
 
     Parameters
     ----------
     url : str or Path
-        A folder.
+        A folder, a ``.zarr.zip``, ``https://…`` or ``s3://bucket/prefix`` (with the credentials of the environment, or
+        public).
     mode : {"r", "r+"}
-        Read only, or read and write.
+        Read only, or read and write: of a folder that is not published.
     lease : str, optional
         Token of the lease under which it is written.
+    cache : Path, optional
+        Folder that keeps what is read of a remote store.
 
     Returns
     -------
@@ -266,33 +272,39 @@ def open_store(url: str | Path, mode: Mode = "r", lease: str | None = None) -> S
     Raises
     ------
     StoreError
-        There is nothing at `url`, it is no pdstore store, or it has a format that this pdstore does not read.
+        There is nothing at `url`, it is no pdstore store, it has a format that this pdstore does not read, or it is
+        published and to be written.
+    RemoteError
+        A server does not answer.
 
     Examples
     --------
     >>> store = open_store("pdstore-demo/demo.zarr")  # doctest: +SKIP
     >>> store.dataset("genes")  # doctest: +SKIP
     """
-    url = str(url)
-    if "://" in url:
-        raise StoreError(f"store {url}: this version opens folders only")
-    if Path(url).is_file():
-        raise StoreError(f"store {url}: is a file, but a store is a folder")
-    if not Path(url).is_dir():
-        raise StoreError(f"store {url}: no such folder; make a store with pdstore init, or name another with --store")
+    location = locate(url, cache)
+    name = location.url
+    if mode == "r+" and not isinstance(location, Folder):
+        raise StoreError(f"store {name}: only a store in a folder can be written to")
     try:
-        root = zarr.open_group(url, mode=mode, zarr_format=3)
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError, ValueError) as error:
-        raise StoreError(f"{url} is not a pdstore store: it holds no Zarr group of format 3") from error
+        root = zarr.open_group(location.zarr_store(mode == "r"), mode=mode, zarr_format=3)
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError, ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"{name} is not a pdstore store: it holds no Zarr group of format 3") from error
     version = root.attrs.get("pdstore_format")
     if version is None:
-        raise StoreError(f"{url} is not a pdstore store: its attributes have no pdstore_format")
+        raise StoreError(f"{name} is not a pdstore store: its attributes have no pdstore_format")
     if version != FORMAT_VERSION:
         raise StoreError(
-            f"store {url} has format {version}, but this pdstore reads format {FORMAT_VERSION}; make and fill it "
+            f"store {name} has format {version}, but this pdstore reads format {FORMAT_VERSION}; make and fill it "
             "again, or use the pdstore that made it"
         )
-    return Store(url, root, lease)
+    consolidated = root.metadata.consolidated_metadata
+    for path in consolidated.flattened_metadata if consolidated is not None else ():
+        if not is_safe_key(path):
+            raise StoreError(f"store {name}: its metadata name {path!r}, which lies outside the store")
+    if mode == "r+" and "published" in root.attrs:
+        raise StoreError(f"store {name} is published, and not to be changed: change the store that it was made of")
+    return Store(location, root, lease)
 
 
 @contextmanager
@@ -330,7 +342,7 @@ def new_store(target: Path, command: str) -> Iterator[tuple[Path, Path, list[Pat
 
 def create_store(path: Path) -> Store:
     """An empty hierarchy in a new folder: it becomes a store when `mark_complete` has written its attributes."""
-    return Store(str(path), zarr.create_group(str(path), zarr_format=3))
+    return Store(Folder(path), zarr.create_group(str(path), zarr_format=3))
 
 
 def mark_complete(store: Store, attributes: Mapping[str, Any]) -> None:
@@ -366,13 +378,17 @@ def read_together(
     """
 
     async def read(path: str, selection: Any) -> NDArray[Any] | None:
-        try:
-            array = await zarr.api.asynchronous.open_array(store=store.root.store, path=path, zarr_format=3)
-        except (FileNotFoundError, zarr.errors.ArrayNotFoundError):
+        with _metadata_damage_named(store.url, path):
+            try:
+                array = await store.root._async_group.getitem(path)
+            except KeyError:
+                return None
+        if not isinstance(array, zarr.AsyncArray):
             return None
+        _refuse_absurd(store.url, path, array.metadata, selection)
         if not may_be_unfilled:
-            keys = _chunk_keys(path, array.shape, array.metadata, selection)
-            _refuse_missing(store.url, keys, await _exist(store.root.store, keys))
+            of_files = StorePath(_Strict(array.store_path.store, store.url), array.store_path.path)
+            array = replace(array, store_path=of_files)
         with _damage_named(store.url, path):
             return np.asarray(await array.getitem(selection))
 
@@ -387,14 +403,27 @@ def read_together(
     return values
 
 
-def read_required(store: Store, selections: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def read_required(
+    store: Store, selections: Mapping[str, Any], may_be_unfilled: bool = False
+) -> dict[str, NDArray[Any]]:
     """`read_together` of what must be there: raises `MissingDataError` where the store lacks an array, too."""
     required = {}
-    for path, values in read_together(store, selections).items():
+    for path, values in read_together(store, selections, may_be_unfilled).items():
         if values is None:
             raise MissingDataError(f"store {store.url} has no array {path}: {_mend(path)}")
         required[path] = values
     return required
+
+
+@contextmanager
+def _metadata_damage_named(url: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        # What Zarr says of metadata that is cut off, or not its own.
+        raise DamagedDataError(
+            f"store {url}: the metadata of {path} are damaged; get the store again from a copy"
+        ) from error
 
 
 @contextmanager
@@ -418,16 +447,31 @@ def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, 
             )
 
 
-def _chunk_keys(path: str, shape: tuple[int, ...], metadata: Any, selection: Any) -> list[str]:
-    """Keys of the chunks that a basic selection touches."""
-    chunks = BasicIndexer(selection, shape, metadata.chunk_grid)
-    return [f"{path}/{metadata.encode_chunk_key(chunk.chunk_coords)}" for chunk in chunks]
+class _Strict(WrapperStore[Any]):
+    """Files that must be there: Zarr would read a chunk that is not as its fill value."""
+
+    def __init__(self, store: Any, url: str) -> None:
+        super().__init__(store)
+        self._url = url
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        found: Buffer | None = await self._store.get(key, prototype, byte_range)
+        if found is None:
+            raise MissingDataError(f"store {self._url}: {key} is not filled, or was lost; {_mend(key)}")
+        return found
 
 
-def _refuse_missing(url: str, keys: Iterable[str], exist: Iterable[bool]) -> None:
-    for key, exists in zip(keys, exist, strict=True):
-        if not exists:
-            raise MissingDataError(f"store {url}: {key} is not filled, or was lost; {_mend(key)}")
+def _refuse_absurd(url: str, path: str, metadata: Any, selection: Any) -> None:
+    """Raise `DamagedDataError` of a selection that no store of ours has, before memory is taken for it."""
+    indexer = BasicIndexer(selection, metadata.shape, metadata.chunk_grid)
+    item = np.dtype(metadata.dtype.to_native_dtype()).itemsize
+    chunk = math.prod(metadata.chunk_grid.chunk_shape)
+    chunks = math.prod(int(getattr(dim, "nchunks", 1)) for dim in indexer.dim_indexers)
+    if max(math.prod(indexer.shape), chunk) * item > _LARGEST_READ or chunks > _MOST_CHUNKS:
+        raise DamagedDataError(
+            f"store {url}: {path} claims shape {metadata.shape} in chunks of {metadata.chunk_grid.chunk_shape}, which "
+            "no store has; get the store again from its publisher"
+        )
 
 
 def _mend(path: str) -> str:
@@ -435,40 +479,3 @@ def _mend(path: str) -> str:
     parent = path.split("/")[0]
     is_filled = any(schema.path.startswith(f"{parent}/{{") for schema in group_schemas())
     return f"run pdstore {'fill' if is_filled else 'init'}, or get the store again from a copy"
-
-
-async def _exist(store: Any, keys: Iterable[str]) -> list[bool]:
-    exist: list[bool] = await asyncio.gather(*(store.exists(key) for key in keys))
-    return exist
-
-
-def _chunks_below(folder: Path, chunk: tuple[int, ...], listed: int, ndim: int) -> Iterator[tuple[int, ...]]:
-    """Chunks below a folder of keys: the first `listed` dimensions are listed, of the others only chunk 0 is there."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    rest = ("0",) * (ndim - listed)
-    for name in names:
-        # As written: 07, or a digit of another script, is no coordinate.
-        if not (name.isascii() and name.isdigit() and str(int(name)) == name):
-            continue
-        path, coordinates = f"{folder}/{name}", (*chunk, int(name))
-        if len(coordinates) < listed:
-            yield from _chunks_below(Path(path), coordinates, listed, ndim)
-            continue
-        with suppress(FileNotFoundError, NotADirectoryError):
-            found = os.stat("/".join((path, *rest)))
-            if stat.S_ISREG(found.st_mode) and found.st_size > 0:
-                yield (*coordinates, *map(int, rest))
-
-
-def _files_with_size(folder: Path) -> Iterator[tuple[str, int]]:
-    """Files below a folder, relative to it, and their sizes: ten times as fast as listing through Zarr."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            # A writer beside us may rename its partial file meanwhile.
-            with suppress(FileNotFoundError):
-                yield path.relative_to(folder).as_posix(), path.stat().st_size

@@ -10,6 +10,7 @@ import pytest
 import zarr
 from zarr.storage import LocalStore, WrapperStore
 
+from pdstore.location.local import Folder
 from pdstore.query import query_gene
 from pdstore.store import Store
 
@@ -53,7 +54,7 @@ def test_a_query_reads_little_and_of_its_gene_only(
     published_size: Path, benchmark: ModuleType, all_variants: bool
 ) -> None:
     counting = Counting(LocalStore(published_size, read_only=True))
-    store = Store(str(published_size), zarr.open_group(counting, mode="r", zarr_format=3))
+    store = Store(Folder(published_size), zarr.open_group(counting, mode="r", zarr_format=3))
     counting.asked.clear()
     counting.bytes = 0
     answer = query_gene(store, f"GENE{benchmark.GENE}", all_variants=all_variants)

@@ -1,0 +1,40 @@
+"""Find where a store lies by its URL."""
+
+import os
+import zipfile
+from pathlib import Path
+
+from pdstore.errors import StoreError
+from pdstore.location.local import Folder, Zip
+from pdstore.location.protocol import Location
+
+
+def locate(url: str | Path, cache: Path | None = None) -> Location:
+    """Where a store lies.
+
+    Parameters
+    ----------
+    url : str or Path
+        A folder, a ``.zarr.zip``, ``https://…``, ``http://…`` or ``s3://bucket/prefix``.
+    cache : Path, optional
+        Folder that keeps what is read of a remote store.
+
+    Raises
+    ------
+    StoreError
+        There is nothing of the kind.
+    """
+    text = str(url)
+    if "://" in text:
+        # Imported here: who reads a folder needs no client of web servers.
+        from pdstore.location.remote import Cached, Remote
+
+        remote = Remote(text)
+        return remote if cache is None else Cached(remote, cache)
+    if os.path.isfile(text):
+        if not zipfile.is_zipfile(text):
+            raise StoreError(f"store {text}: is a file, but no zip file, or one that is cut off; get it again")
+        return Zip(text)
+    if not os.path.isdir(text):
+        raise StoreError(f"store {text}: no such folder; make a store with pdstore init, or name another with --store")
+    return Folder(text)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, CacheOption, StoreOption, note
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="One of the filled models.", show_default="the first filled")
     ] = None,
+    cache: CacheOption = None,
 ) -> None:
     """Write a table of the store for R or a spreadsheet. Predictions have people's names and their values: share them
     as you would share the store.
@@ -28,5 +29,5 @@ def command(
     from pdstore.export import export_table
     from pdstore.store import open_store
 
-    rows = export_table(open_store(store), table, out, model)
+    rows = export_table(open_store(store, cache=cache), table, out, model)
     note(f"wrote {rows:,} rows to {out}")

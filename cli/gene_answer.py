@@ -72,7 +72,7 @@ def print_gene(console: Console, answer: dict[str, Any], missing: str = NOT_FILL
     """Print one answer of `pdstore.query.query_gene`, whole or in part; `missing` is why something is not there."""
     _print_name(console, answer["gene"], answer["model"])
     if "correlation" in answer:
-        _print_correlation(console, answer["correlation"], answer["n_samples"], missing)
+        _print_correlation(console, answer["correlation"], answer["n_samples"], _least(answer), missing)
     if "expression" in answer:
         _print_expression(console, answer["expression"])
     if answer.get("variants") is not None:
@@ -84,6 +84,9 @@ def print_gene(console: Console, answer: dict[str, Any], missing: str = NOT_FILL
         _print_drivers(
             console, answer["drivers"], answer["n_samples"], "not filled" if "correlation" in answer else missing
         )
+    if answer.get("withheld") and answer["withheld"]["drivers"]:
+        few = f"carried, or not carried, by fewer than {_least(answer)} people"
+        _print_line(console, "withheld", f"{counted(answer['withheld']['drivers'], 'driver')}, {few}")
     if "support" in answer:
         _print_support(console, answer["support"])
     if answer.get("lead_eqtl"):
@@ -176,7 +179,14 @@ def _print_name(console: Console, gene: dict[str, Any], model: str | None = None
     _print_hanging(console, "", 2, (plain(gene["name"]), "bold"), plain(where), of_model)
 
 
-def _print_correlation(console: Console, correlation: dict[str, Any], n_samples: int | None, missing: str) -> None:
+def _least(answer: dict[str, Any]) -> int:
+    """People without whom a summary shows no correlation; 0 where the store withholds nothing."""
+    return (answer.get("withheld") or {}).get("min_people") or 0
+
+
+def _print_correlation(
+    console: Console, correlation: dict[str, Any], n_samples: int | None, least: int, missing: str
+) -> None:
     if correlation["pearson_r"] is None:
         if n_samples is None:
             _print_line(console, "correlation", missing)
@@ -186,6 +196,8 @@ def _print_correlation(console: Console, correlation: dict[str, Any], n_samples:
         reason = (
             "expression was not measured"
             if n_samples == 0
+            else f"withheld, as this summary shows none of fewer than {least}"
+            if n_samples < least
             else "that is too few"
             if n_samples < 3
             else "the prediction or the expression does not vary"

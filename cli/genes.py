@@ -12,7 +12,7 @@ import typer
 
 from pdstore.words import number, plain
 
-from .output import DEFAULT_STORE, Format, StoreOption, note
+from .output import DEFAULT_STORE, CacheOption, Format, StoreOption, note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +67,7 @@ def command(
         Literal["published", "empirical"], typer.Option("--fdr-kind", help="Which false discovery rate decides.")
     ] = "published",
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.table,
+    cache: CacheOption = None,
 ) -> None:
     """Show all genes: correlation, significance, drivers and their support, filtered and sorted; and what they come to.
 
@@ -77,7 +78,7 @@ def command(
     from pdstore.query import filled_models
     from pdstore.store import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, cache=cache)
     models = filled_models(opened)
     if model is None and len(models) > 1:
         note(f"this is model {models[0]}; the store also holds {', '.join(models[1:])} (--model)")

@@ -10,7 +10,25 @@ import typer
 from pdstore.errors import PdstoreError
 from pdstore.words import plain
 
-from . import clear, compare, demo, export, fill, genes, import_, init, plot, query, schema, status, train, validate
+from . import (
+    clear,
+    compare,
+    demo,
+    export,
+    fill,
+    genes,
+    import_,
+    init,
+    plot,
+    publish,
+    query,
+    schema,
+    status,
+    train,
+    validate,
+    verify,
+    view,
+)
 from .output import note
 
 app = typer.Typer(
@@ -37,7 +55,13 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for module in (demo, init, import_, fill, clear, status, query, genes, plot, compare, export, validate, schema):
+MODULES = (
+    *(demo, init, import_, fill, clear, status),
+    *(query, genes, plot, compare, export),
+    *(publish, verify, view),
+    *(validate, schema),
+)
+for module in MODULES:
     # A module cannot be called import.
     app.command(name=module.__name__.rsplit(".", 1)[-1].rstrip("_"))(_interruptible(module.command))
 

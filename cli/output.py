@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +10,23 @@ import typer
 from pdstore.words import plain
 
 StoreOption = Annotated[
-    str, typer.Option("--store", "-s", envvar="PDSTORE_STORE", help="The store.", show_default=True, metavar="STORE")
+    str,
+    typer.Option(
+        "--store",
+        "-s",
+        envvar="PDSTORE_STORE",
+        help="The store: a folder, .zarr.zip, https:// or s3://.",
+        show_default=True,
+        metavar="STORE",
+    ),
 ]
 DEFAULT_STORE = "./pdstore.zarr"
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", envvar="PDSTORE_CACHE", help="Keep what is read of a remote store in this folder.", metavar="DIR"
+    ),
+]
 
 
 class Format(StrEnum):

@@ -7,7 +7,7 @@ import typer
 
 from .completion import complete_gene, complete_model
 from .named_genes import genes_once
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, CacheOption, StoreOption, note
 
 if TYPE_CHECKING:
     from pdstore.figures.write import Written
@@ -52,6 +52,7 @@ def command(
     fdr_kind: Annotated[
         Literal["published", "empirical"], typer.Option("--fdr-kind", help="Which false discovery rate decides.")
     ] = "published",
+    cache: CacheOption = None,
 ) -> None:
     """Draw the figures of genes (prediction, slopes, ism, logo) or of all genes (significance, models, support,
     drivers, driver-count, population), at a journal's column width. Files that are there are replaced.
@@ -64,7 +65,7 @@ def command(
 
     if bool(genes) == everything:
         raise UsageError("name genes for their figures, or give --all for those over all genes: one of both")
-    opened = open_store(store)
+    opened = open_store(store, cache=cache)
     asked = genes_once(opened, genes or [])
     from pdstore.figures.gene import GeneSubject
     from pdstore.figures.genes import GenesSubject

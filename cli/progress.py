@@ -1,4 +1,4 @@
-"""Progress of a fill on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of long work on stderr: a bar on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
@@ -6,7 +6,17 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from pdstore.words import plain
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -81,6 +91,54 @@ class FillProgress:
     def _line(self, text: str) -> None:
         if self._bar.disable:
             print(f"pdstore: {self._name}: {text}", file=sys.stderr, flush=True)
+
+
+class CopyProgress:
+    """Progress through bytes: steps by name, then a bar with the rate and time left, or a line now and then."""
+
+    def __init__(self, verb: str) -> None:
+        console = Console(stderr=True)
+        self._verb = verb
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._total = self._done = 0
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, what: str) -> None:
+        """Say what begins."""
+        print(f"pdstore: {plain(what)}", file=sys.stderr, flush=True)
+
+    def copying(self, total: int) -> None:
+        """Show how many bytes are to be copied, or read."""
+        self._total, self._done, self._last_line = total, 0, time.monotonic()
+        self._task = self._bar.add_task(self._verb, total=total)
+
+    def copied(self, size: int) -> None:
+        """Advance."""
+        self._done += size
+        if self._task is not None:
+            self._bar.update(self._task, advance=size)
+        if self._bar.disable and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            print(f"pdstore: {self._verb}: {self._done / max(self._total, 1):.0%}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from .completion import complete_gene, complete_model
 from .named_genes import genes_once
-from .output import DEFAULT_STORE, Format, StoreOption, note
+from .output import DEFAULT_STORE, CacheOption, Format, StoreOption, note
 
 Part = Literal["correlation", "drivers", "support"]
 
@@ -47,6 +47,7 @@ def command(
         Literal["published", "empirical"], typer.Option("--fdr-kind", help="Which false discovery rate decides.")
     ] = "published",
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print the answer.")] = Format.table,
+    cache: CacheOption = None,
 ) -> None:
     """Show how well a gene's expression is predicted over people, which variants drive the prediction, and whether
     eQTL slopes support them.
@@ -58,7 +59,7 @@ def command(
     from pdstore.query import filled_models, query_gene
     from pdstore.store import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, cache=cache)
     if all_variants and only is not None:
         raise UsageError("--all-variants shows variants, and --only another part: leave one out")
     if person is not None and (only is not None or all_variants):

@@ -10,7 +10,7 @@ import typer
 
 from pdstore.words import plain
 
-from .output import DEFAULT_STORE, Format, StoreOption, size
+from .output import DEFAULT_STORE, CacheOption, Format, StoreOption, size
 
 _COLOURS = {"filled": "green", "stale": "red", "damaged": "red"}
 _UNFINISHED = "yellow"
@@ -23,6 +23,7 @@ def command(
         str | None, typer.Option("--genes", help="Only these genes, one by one: symbols or ids, separated by commas.")
     ] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.table,
+    cache: CacheOption = None,
 ) -> None:
     """Show what a store holds, what is filled, missing or stale, sizes on disk, and all that was counted: what init
     left out, and which variants windows applied, skipped and resolved. Also while it is being filled.
@@ -37,7 +38,7 @@ def command(
     if genes is not None and not genes.strip(" ,"):
         raise UsageError("--genes names no gene; leave it out, or say --by-gene for all")
     wanted = [name for name in (genes or "").split(",") if name.strip()]
-    status = store_status(open_store(store), wanted if by_gene or wanted else None)
+    status = store_status(open_store(store, cache=cache), wanted if by_gene or wanted else None)
     if format is Format.json:
         json.dump(status, sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")

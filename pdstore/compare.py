@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pdstore.errors import MissingDataError, UsageError
 from pdstore.gene_table import Columns, gene_columns
+from pdstore.location.locate import names_location
 from pdstore.query import FdrKind, chosen_model, filled_models, window_of
 from pdstore.store import Store, genes_written, open_store
 
@@ -138,12 +139,12 @@ def summarise_comparison(comparison: Comparison) -> dict[str, int | float | None
 
 def _side(store: str | None, given: str) -> tuple[Store, str]:
     """A store and one of its models."""
-    if store is not None and Path(store).is_dir():
+    if store is not None and names_location(store):
         opened = open_store(store)
         if given in filled_models(opened):
             return opened, given
     path, _, model = given.partition("#")
-    if not Path(path).is_dir():
+    if not names_location(path):
         where = "" if store is None else f"a model of {store}, or "
         raise UsageError(f"{given!r} is neither {where}a store: give a model's name, or STORE, or STORE#MODEL")
     opened = open_store(path)

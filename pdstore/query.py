@@ -108,8 +108,9 @@ def query_gene(
     dict
         As ``schemas/answers/query.schema.json`` says: ``gene``, ``model``, ``n_samples``, ``correlation``,
         ``expression`` (observed and predicted mean and sd over people, and the prediction for the reference),
-        ``drivers``, ``support``, ``lead_eqtl`` (of a published table), and ``variants``, None where they were not asked
-        for. Values that the store lacks are None.
+        ``drivers``, ``support``, ``lead_eqtl`` (of a published table), ``withheld`` (of a summary: how many drivers it
+        does not show, and of how few people it shows nothing), and ``variants``, None where they were not asked for.
+        Values that the store lacks are None.
 
     Raises
     ------
@@ -143,6 +144,7 @@ def query_gene(
         "drivers": drivers,
         "support": _support(drivers),
         "lead_eqtl": _lead_eqtl(store, row) if store.is_summary else None,
+        "withheld": _withheld(store, row, model) if store.is_summary else None,
         "variants": variants,
     }
 
@@ -248,6 +250,16 @@ def _lead_eqtl(store: Store, row: int) -> dict[str, Any] | None:
     values = read_together(store, {f"lead_eqtl/{field}": row for field in fields})
     numbers = {field: _number(values[f"lead_eqtl/{field}"]) for field in fields}
     return None if numbers["pearson_r"] is None else numbers
+
+
+def _withheld(store: Store, row: int, model: str) -> dict[str, Any] | None:
+    """What a summary does not show, for too few people are behind it; None of one that is of published tables."""
+    path = f"statistics/{model}/drivers_withheld"
+    count = read_together(store, {path: row})[path]
+    if count is None:
+        return None
+    least = store.group(f"scatter/{model}").attrs.get("min_people")
+    return {"drivers": _number(count, missing=-1), "min_people": least if isinstance(least, int) else None}
 
 
 def _correlation(values: Mapping[str, Any], model: str, alpha: float, fdr_field: str) -> dict[str, Any]:

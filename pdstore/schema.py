@@ -4,7 +4,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -102,6 +102,8 @@ class GroupSchema:
         The array over genes that is written after it, by the gather step: -1 where that is still to come.
     optional : bool
         Whether a store may lack it.
+    optional_attributes : mapping of str to str
+        The same of attributes that it may lack.
     """
 
     path: str
@@ -111,6 +113,7 @@ class GroupSchema:
     filled_array: str | None = None
     gathered_array: str | None = None
     optional: bool = False
+    optional_attributes: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, path: str) -> bool:
         """Whether `path` is this group, or one of this family."""
@@ -247,6 +250,7 @@ def _group_schema(document: Mapping[str, Any]) -> GroupSchema:
         document.get("filled_array"),
         document.get("gathered_array"),
         document.get("optional", False),
+        document.get("optional_attributes", {}),
     )
 
 

@@ -63,6 +63,7 @@ def test_the_answer_has_the_documented_shape(store: Store) -> None:
             "drivers",
             "support",
             "lead_eqtl",
+            "withheld",
             "variants",
         ]
         assert set(answer["gene"]) == {"name", "id", "contig", "tss", "strand"}

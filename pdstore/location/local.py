@@ -59,10 +59,10 @@ class Zip:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
-            with zipfile.ZipFile(self.path) as file:
-                entries = [entry for entry in file.infolist() if not entry.is_dir()]
+            self._file = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
             raise StoreError(f"store {self.path}: is no zip file, or is cut off ({error}); get it again") from error
+        entries = [entry for entry in self._file.infolist() if not entry.is_dir()]
         for entry in entries:
             # Else a small file could become a huge one, and chunks are compressed already.
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
@@ -90,7 +90,7 @@ class Zip:
     async def pieces(self, key: str) -> AsyncIterator[bytes]:
         if key not in self._sizes:
             raise FileNotFoundError(key)
-        with zipfile.ZipFile(self.path) as file, file.open(key) as entry:
+        with self._file.open(key) as entry:
             while piece := entry.read(_PIECE):
                 yield piece
 

@@ -9,6 +9,11 @@ from pdstore.location.local import Folder, Zip
 from pdstore.location.protocol import Location
 
 
+def names_location(text: str) -> bool:
+    """Whether a text is a URL, or a folder or file that is there, rather than a name of something else."""
+    return "://" in text or os.path.exists(text)
+
+
 def locate(url: str | Path, cache: Path | None = None) -> Location:
     """Where a store lies.
 

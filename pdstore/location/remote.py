@@ -142,7 +142,7 @@ def object_store(url: str) -> "HTTPStore | S3Store":
             **anonymous,  # type: ignore[arg-type]
         )
     except (BaseError, ValueError) as error:
-        raise StoreError(f"store {url}: {_first_line(error)}") from error
+        raise StoreError(f"store {url}: {first_line(error)}") from error
 
 
 class _RemoteStore(ObjectStore):  # type: ignore[type-arg]
@@ -201,8 +201,8 @@ def _remote_error(url: str, key: str, error: Exception) -> StoreError | FileNotF
         return error
     if isinstance(error, PermissionError) or "403" in str(error):
         return RemoteError(f"store {url}: no permission to read {key}")
-    return RemoteError(f"store {url}: {key} cannot be read: {_first_line(error)}")
+    return RemoteError(f"store {url}: {key} cannot be read: {first_line(error)}")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]

@@ -90,7 +90,7 @@ class Statistics:
             "bootstrap_resamples": BOOTSTRAP_RESAMPLES,
             "pdstore_version": version("pdstore"),
         }
-        store.create_group(self.group, sizes, attributes)
+        store.create_group(self.group, sizes, attributes, without={"drivers_withheld"})
         if not store.chunks_written(f"{self.group}/statistic_name"):
             store.write(f"{self.group}/statistic_name", ..., np.array(GENE_STATISTICS, dtype=object))
 

@@ -1,0 +1,1 @@
+"""Share a store: publish it, hold a copy against its manifest, look at it in a browser."""

@@ -1,0 +1,337 @@
+"""A store → a copy to share: verified, at the level that may leave the house, with manifest and a page to look at."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import google_crc32c
+import zarr
+from zarr.core.sync import sync
+
+from pdstore.errors import DamagedDataError, SchemaError, StoreError, UsageError
+from pdstore.lease import held_lease
+from pdstore.location.keys import parse_chunk
+from pdstore.location.local import Folder
+from pdstore.location.manifest import MANIFEST, FileRecord, Manifest
+from pdstore.location.protocol import read_file
+from pdstore.query import filled_models
+from pdstore.schema import FORMAT_VERSION, SUMMARY, deviations
+from pdstore.sharing.destination import Put, destination
+from pdstore.sharing.documents import citation, readme
+from pdstore.sharing.summary import SMALL_COHORT, Withheld, write_summary
+from pdstore.status import store_status
+from pdstore.store import Store, open_store
+
+Level = Literal["summary", "full"]
+
+MIN_CARRIERS, LEAST_MIN_CARRIERS = 5, 3
+"""By default; and at least: mean and standard deviation of two people are these people's values."""
+
+_ROOT = "zarr.json"
+_DOCUMENTS = ("README.md", "CITATION.cff")
+_LARGEST_CHUNK = 2 << 30
+_CHECKSUM = 4
+"""Bytes at the end of a chunk."""
+
+
+class Progress(Protocol):
+    """Who is told how far it is."""
+
+    def step(self, what: str) -> None:
+        """Something begins."""
+        ...
+
+    def copying(self, total: int) -> None:
+        """Bytes that are to be copied."""
+        ...
+
+    def copied(self, size: int) -> None:
+        """Bytes that were copied."""
+        ...
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of the manifest, which has the digest of everything else.
+    files, bytes : int
+        Of all that was published.
+    withheld : Withheld or None
+        Of a summary of people, what it does not show.
+    strays : int
+        Files in the store's folder that are no part of it, and were not copied.
+    notes : list of str
+        What a user should know.
+    """
+
+    digest: str
+    files: int
+    bytes: int
+    withheld: Withheld | None
+    strays: int
+    notes: list[str]
+
+
+def publish(
+    url: str,
+    target: str,
+    level: Level,
+    progress: Progress,
+    min_carriers: int | None = None,
+    individual_level: bool = False,
+    title: str | None = None,
+    authors: Sequence[str] = (),
+) -> Published:
+    """Publish a store. The same store, level and options give the same bytes.
+
+    Parameters
+    ----------
+    url : str
+        The store.
+    target : str
+        A new folder, a new ``.zarr.zip``, or an empty ``s3://bucket/prefix``.
+    level : {"summary", "full"}
+        Without anybody's data, or everything.
+    progress : Progress
+        Told how far it is.
+    min_carriers : int, optional
+        Of a summary, the least number of people that carry a shown variant, and that do not; 5 where not given.
+    individual_level : bool
+        Has to be True for "full": that people's genomes are to be in it.
+    title : str, optional
+        For README.md and CITATION.cff.
+    authors : sequence of str
+        "Family, Given", for CITATION.cff.
+
+    Raises
+    ------
+    UsageError
+        The level is not one that the store has, or individual-level data are not wanted.
+    StoreError
+        The store deviates from its schemas, is damaged or stale, or has too few people for a summary; or something is
+        at `target` already. Nothing is left there.
+    """
+    source = open_store(url)
+    _check_level(source, level, min_carriers, individual_level)
+    least = (min_carriers or MIN_CARRIERS) if level == SUMMARY and not source.is_summary else None
+    with ExitStack() as held:
+        if isinstance(source.location, Folder) and "published" not in source.attributes:
+            held.enter_context(held_lease(url, "publish"))
+        progress.step("checking the store")
+        _check(source)
+        put = held.enter_context(destination(target))
+        withheld, shown = None, source
+        if least is not None:
+            scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="pdstore-publish-")))
+            withheld = write_summary(source, scratch / "summary", least, progress.step)
+            shown = open_store(scratch / "summary")
+            _check(shown)
+        options = {"title": title, "authors": list(authors) or None, "min_carriers": least}
+        before = source.attributes.get("published", {}).get("options", {})
+        options = {name: before.get(name) if value is None else value for name, value in options.items()}
+        return _copy(shown, level, options, put, progress, withheld)
+
+
+def _check_level(source: Store, level: Level, min_carriers: int | None, individual_level: bool) -> None:
+    if level == "full" and source.is_summary:
+        raise UsageError(f"store {source.url} is a summary, without anybody's data: publish it with --level summary")
+    if min_carriers is not None and (level == "full" or source.is_summary):
+        of = "a store that is a summary already" if source.is_summary else "--level full"
+        raise UsageError(f"--min-carriers is of a summary that is made of people's data, not of {of}; leave it out")
+    if min_carriers is not None and min_carriers < LEAST_MIN_CARRIERS:
+        raise UsageError(f"--min-carriers is {min_carriers}, but has to be at least {LEAST_MIN_CARRIERS}")
+    if level == "full" and not individual_level:
+        people = source.array("expression/observed").shape[1]
+        raise UsageError(
+            f"--level full holds the genomes of {people:,} people, their names, measured expression, haplotypes and "
+            "predictions: add --yes-individual-level if who gets it may have them, or publish --level summary"
+        )
+
+
+def _check(store: Store) -> None:
+    """Raise `StoreError` where a store is not as its schemas say, or what it holds is stale or damaged."""
+    found = deviations(store.root)
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise SchemaError(f"store {store.url}: {found[0]}{more}: see pdstore validate")
+    for group in store_status(store)["groups"]:
+        if group["state"] in ("stale", "damaged"):
+            raise StoreError(
+                f"store {store.url}: {group['group']} is {group['state']}: {group['reason']}; fill it again, or drop "
+                "it with pdstore clear"
+            )
+
+
+def _copy(
+    store: Store, level: Level, options: dict[str, Any], put: Put, progress: Progress, withheld: Withheld | None
+) -> Published:
+    """Copy a store's files, and write beside them what a published store has."""
+    models, of = filled_models(store), store.attributes
+    title = options["title"] or "Gene expression between people: " + (", ".join(models) or "measured")
+    described: dict[str, Any] = {
+        "level": level,
+        "pdstore_format": FORMAT_VERSION,
+        "pdstore_version": version("pdstore"),
+        **{name: of.get(name) for name in ("genome_build", "inputs")},
+        "options": options | {"title": title},
+    }
+    records: dict[str, FileRecord] = {}
+    metadata: dict[str, Any] = {}
+
+    def record(key: str, content: bytes) -> None:
+        records[key] = FileRecord(len(content), hashlib.sha256(content).hexdigest())
+        put(key, content)
+
+    wanted, strays = _keys(store)
+    sizes = store.location.sizes()
+    progress.copying(sum(sizes[key] for key in wanted))
+    for key in sorted(wanted):
+        content = sync(read_file(store.location, key, _LARGEST_CHUNK))
+        if key.endswith(f"/{_ROOT}"):
+            metadata[key.removesuffix(f"/{_ROOT}")] = json.loads(content)
+        else:
+            _check_chunk(store.url, key, content)
+        record(key, content)
+        progress.copied(len(content))
+    people = 0 if level == SUMMARY else store.array("expression/observed").shape[1]
+    counts = {"genes": store.array("genes/gene_tss").shape[0], "people": people}
+    authors = options["authors"] or ["The authors of this store"]
+    models_of = [str(store.group(f"predictions/{name}").attrs.get("model")) for name in models]
+    articles = [str((of.get("options") or {}).get("source")), *models_of]
+    record("README.md", readme(title, described, counts, _held(store, withheld, people)))
+    record("CITATION.cff", citation(title, authors, version("pdstore"), articles))
+    for name, content in viewer_files():
+        record(name, content)
+    described["content_sha256"] = _content_digest(records)
+    # Next to last, for without it there is no store; the manifest is the mark that all is there.
+    record(_ROOT, _root(of, described, metadata))
+    manifest = Manifest(described, records).to_bytes()
+    put(MANIFEST, manifest)
+    return Published(
+        digest=hashlib.sha256(manifest).hexdigest(),
+        files=len(records) + 1,
+        bytes=sum(of_file.size for of_file in records.values()) + len(manifest),
+        withheld=withheld,
+        strays=strays,
+        notes=_notes(withheld),
+    )
+
+
+def _keys(store: Store) -> tuple[list[str], int]:
+    """Keys of the metadata and chunks of a store, but for its root's; and how many other files lie there.
+
+    Raises
+    ------
+    StoreError
+        A link is in the store: what it points to may be anything.
+    """
+    if isinstance(store.location, Folder):
+        _refuse_links(store.location.path)
+    nodes = dict(store.root.members(max_depth=None))
+    grids = {
+        path: tuple(-(-size // chunk) for size, chunk in zip(node.shape, node.chunks, strict=True))
+        for path, node in nodes.items()
+        if isinstance(node, zarr.Array)
+    }
+    page = {name for name, _ in viewer_files()} | {*_DOCUMENTS, MANIFEST, _ROOT}
+    wanted, strays = [], 0
+    for key, size in store.location.sizes().items():
+        path, _, chunk = key.partition("/c/")
+        is_metadata = key.endswith(f"/{_ROOT}") and key.removesuffix(f"/{_ROOT}") in nodes
+        is_chunk = path in grids and size > 0 and parse_chunk(chunk.split("/"), grids[path]) is not None
+        if is_metadata or is_chunk:
+            wanted.append(key)
+        elif key not in page:
+            strays += 1
+    return wanted, strays
+
+
+def _refuse_links(folder: Path) -> None:
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            if os.path.islink(os.path.join(parent, name)):
+                where = os.path.relpath(os.path.join(parent, name), folder)
+                raise StoreError(
+                    f"store {folder}: {where} is a symbolic link, which is not followed; put the file there"
+                )
+
+
+def _check_chunk(url: str, key: str, content: bytes) -> None:
+    """Raise `DamagedDataError` where a chunk is not what its checksum says: every array ends in crc32c."""
+    stored = int.from_bytes(content[-_CHECKSUM:], "little")
+    if len(content) < _CHECKSUM or google_crc32c.value(content[:-_CHECKSUM]) != stored:
+        raise DamagedDataError(
+            f"store {url}: {key} is damaged; get it again from a copy, or drop it with pdstore clear"
+        )
+
+
+def _content_digest(records: dict[str, FileRecord]) -> str:
+    """SHA-256 of what `sha256sum` prints of the files, in the order of their keys."""
+    lines = "".join(f"{record.sha256}  {key}\n" for key, record in sorted(records.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _root(attributes: dict[str, Any], described: dict[str, Any], metadata: dict[str, Any]) -> bytes:
+    """Metadata of the root, with those of every group and array: a reader asks for them once."""
+    published = {name: described[name] for name in ("pdstore_version", "options", "content_sha256")}
+    document = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": attributes | {"published": published},
+        "consolidated_metadata": {
+            "kind": "inline",
+            "must_understand": False,
+            "metadata": dict(sorted(metadata.items())),
+        },
+    }
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def viewer_files() -> Iterator[tuple[str, bytes]]:
+    """The page that shows a published store: key, relative to the root, and content of each file."""
+    yield from _files_of(files("pdstore.sharing") / "viewer", "")
+
+
+def _files_of(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _files_of(entry, f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}", entry.read_bytes()
+
+
+def _held(store: Store, withheld: Withheld | None, people: int) -> list[str]:
+    """What a published store holds, a line each."""
+    lines = [
+        f"{group['group']}: {group['filled']:,} of {group['genes']:,} genes" for group in store_status(store)["groups"]
+    ]
+    if people:
+        lines.append(f"genotypes, names, measured expression, haplotypes and predictions of {people:,} people")
+    if withheld is not None:
+        lines.append(
+            f"of {withheld.people:,} people, as summaries: {withheld.variants_shown:,} of {withheld.variants:,} "
+            "variants are carried, and not carried, by enough people to be shown"
+        )
+    return lines
+
+
+def _notes(withheld: Withheld | None) -> list[str]:
+    if withheld is None or withheld.people >= SMALL_COHORT:
+        return []
+    return [
+        f"{withheld.people} people are few: who knows a person's genome may find out from these summaries whether that "
+        "person is among them"
+    ]

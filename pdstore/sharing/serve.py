@@ -1,0 +1,94 @@
+"""Serve a published store to a browser on this machine: no other machine reaches it, no other user guesses where."""
+
+import mimetypes
+import secrets
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+from zarr.core.sync import sync
+
+from pdstore.errors import StoreError
+from pdstore.location.keys import is_safe_key
+from pdstore.location.locate import locate
+from pdstore.location.protocol import Location, read_file
+
+_LARGEST_FILE = 2 << 30
+_PAGE = "index.html"
+
+
+class StoreServer(ThreadingHTTPServer):
+    """Serves the files of one published store on loopback, until it is shut down.
+
+    Parameters
+    ----------
+    url : str
+        A published folder or ``.zarr.zip``.
+    port : int
+        0 takes a free one.
+
+    Raises
+    ------
+    StoreError
+        There is no published store at `url`.
+
+    Attributes
+    ----------
+    page : str
+        URL of the store's page; its path is random, as other users of this machine can reach the port.
+    """
+
+    daemon_threads = True
+    # A page asks for dozens of files at once.
+    request_queue_size = 128
+
+    def __init__(self, url: str, port: int = 0) -> None:
+        self.location: Location = locate(url)
+        self.keys = frozenset(self.location.sizes())
+        if _PAGE not in self.keys:
+            raise StoreError(f"store {url} has no page: publish it first, and view what pdstore publish made")
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.prefix = f"/{secrets.token_urlsafe(16)}/"
+        self.page = f"http://127.0.0.1:{self.server_port}{self.prefix}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: StoreServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what is asked for names genes."""
+
+    def _answer(self, with_body: bool) -> None:
+        # A page of another name that resolves to this machine must not read the store.
+        host = self.headers.get("Host", "").rpartition(":")[0]
+        path = unquote(urlsplit(self.path).path)
+        key = path.removeprefix(self.server.prefix) or _PAGE
+        known = path.startswith(self.server.prefix) and is_safe_key(key) and key in self.server.keys
+        if host not in ("127.0.0.1", "localhost") or not known:
+            return self._send(HTTPStatus.NOT_FOUND, b"", "text/plain", with_body)
+        try:
+            content = sync(read_file(self.server.location, key, _LARGEST_FILE))
+        except (StoreError, OSError):
+            return self._send(HTTPStatus.INTERNAL_SERVER_ERROR, b"", "text/plain", with_body)
+        return self._send(HTTPStatus.OK, content, mimetypes.guess_type(key)[0] or "application/octet-stream", with_body)
+
+    def _send(self, status: HTTPStatus, content: bytes, kind: str, with_body: bool) -> None:
+        # A browser that goes elsewhere closes the connection.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.send_response(status)
+            headers = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store"}
+            for name, value in (
+                headers | {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+            ).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if with_body:
+                self.wfile.write(content)

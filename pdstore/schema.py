@@ -195,18 +195,19 @@ def deviations(root: zarr.Group) -> list[str]:
     summary = root.attrs.get("level") == SUMMARY
     found: list[str] = []
     sizes: dict[tuple[str, str], tuple[int, str]] = {}
-    groups = dict(root.members(max_depth=None))
-    paths = {ROOT: root} | {path: node for path, node in groups.items() if isinstance(node, zarr.Group)}
+    nodes = dict(root.members(max_depth=None))
+    paths = {ROOT: root} | {path: node for path, node in nodes.items() if isinstance(node, zarr.Group)}
     for path, group in sorted(paths.items()):
+        arrays = _arrays_in(path, nodes)
         schema = next((schema for schema in group_schemas() if schema.matches(path)), None)
         if schema is None:
             if not any(other.path.startswith(f"{path}/") for other in group_schemas()):
                 found.append(f"{path}: unknown group")
-            elif arrays := sorted(name for name, _ in group.arrays()):
-                found.append(f"{path}: a parent group holds arrays: {', '.join(arrays)}")
+            elif arrays:
+                found.append(f"{path}: a parent group holds arrays: {', '.join(sorted(arrays))}")
             continue
-        found += _group_deviations(path, group, schema, summary)
-        found += _size_deviations(path, group, schema, sizes)
+        found += _group_deviations(path, group, arrays, schema, summary)
+        found += _size_deviations(path, arrays, schema, sizes)
     required = {schema.path for schema in group_schemas() if not ("{" in schema.path or schema.optional)}
     if summary:
         required = {ROOT, "genes"}
@@ -265,9 +266,16 @@ def _compressor(name: str) -> ZstdCodec | Crc32cCodec:
     return Crc32cCodec() if name == "crc32c" else ZstdCodec(level=int(name.removeprefix("zstd-")))
 
 
-def _group_deviations(path: str, group: zarr.Group, schema: GroupSchema, summary: bool) -> Iterator[str]:
+def _arrays_in(path: str, nodes: Mapping[str, Any]) -> dict[str, zarr.Array[Any]]:
+    """Name of each array in a group → the array."""
+    parents = ((*other.rpartition("/")[::2], node) for other, node in nodes.items())
+    return {name: node for parent, name, node in parents if parent == path and isinstance(node, zarr.Array)}
+
+
+def _group_deviations(
+    path: str, group: zarr.Group, arrays: Mapping[str, zarr.Array[Any]], schema: GroupSchema, summary: bool
+) -> Iterator[str]:
     where = path or "store"
-    arrays: dict[str, zarr.Array[Any]] = dict(group.arrays())
     for name in schema.attributes:
         if name not in group.attrs and not (summary and path != ROOT):
             yield f"{where}: missing attribute {name!r}"
@@ -320,9 +328,12 @@ def _codec_names(codecs: Any) -> tuple[str, ...]:
 
 
 def _size_deviations(
-    path: str, group: zarr.Group, schema: GroupSchema, sizes: dict[tuple[str, str], tuple[int, str]]
+    path: str,
+    arrays: Mapping[str, zarr.Array[Any]],
+    schema: GroupSchema,
+    sizes: dict[tuple[str, str], tuple[int, str]],
 ) -> Iterator[str]:
-    for name, array in group.arrays():
+    for name, array in arrays.items():
         expected = schema.arrays.get(name)
         if expected is None or len(expected.dims) != array.ndim:
             continue

@@ -51,7 +51,7 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
     paths = [f"{parent}/{name}" for parent in FILLED for name in store.members(parent)]
     if store.is_summary:
         # Such a group only says which models there are.
-        paths = [path for path in paths if any(store.group(path).arrays())]
+        paths = [path for path in paths if store.arrays(path)]
     groups = [_group_status(store, path, number) for path in paths]
     status = {
         "store": store.url,
@@ -178,8 +178,8 @@ def _filled_genes(store: Store, path: str) -> set[int]:
 def _genes_with_values(store: Store, path: str) -> set[int]:
     """Genes of which a group of a summary has a value."""
     found: set[int] = set()
-    for name, array in store.group(path).arrays():
-        schema = schema_of(path).arrays[name]
+    for name in store.arrays(path):
+        array, schema = store.array(f"{path}/{name}"), schema_of(path).arrays[name]
         if schema.dims[0] != "genes":
             continue
         if array.ndim > 1:

@@ -176,8 +176,17 @@ class Store:
 
     def members(self, path: str) -> list[str]:
         """Names of the groups in a group, sorted; none where there is no such group."""
+        return self._names(path, zarr.Group)
+
+    def arrays(self, path: str) -> list[str]:
+        """Names of the arrays in a group, sorted; none where there is no such group."""
+        return self._names(path, zarr.Array)
+
+    def _names(self, path: str, kind: type) -> list[str]:
         node = self.root.get(path)
-        return sorted(node.group_keys()) if isinstance(node, zarr.Group) else []
+        return (
+            sorted(name for name, of in node.members() if isinstance(of, kind)) if isinstance(node, zarr.Group) else []
+        )
 
     def dataset(self, path: str) -> "xarray.Dataset":
         """A group as an xarray Dataset, read lazily."""
@@ -185,7 +194,11 @@ class Store:
 
         self.group(path)
         dataset: xarray.Dataset = xarray.open_zarr(
-            self.root.store, group=path, consolidated=False, zarr_format=3, chunks=None
+            self.root.store,
+            group=path,
+            consolidated=self.root.metadata.consolidated_metadata is not None,
+            zarr_format=3,
+            chunks=None,
         )
         return dataset
 

@@ -204,8 +204,10 @@ def _copy(
             metadata[key.removesuffix(f"/{_ROOT}")] = json.loads(content)
         else:
             _check_chunk(store.url, key, content)
-        record(key, content)
+            record(key, content)
         progress.copied(len(content))
+    for path, document in metadata.items():
+        record(f"{path}/{_ROOT}", _json(_with_members(document, path, metadata)))
     people = 0 if level == SUMMARY else store.array("expression/observed").shape[1]
     counts = {"genes": store.array("genes/gene_tss").shape[0], "people": people}
     authors = options["authors"] or ["The authors of this store"]
@@ -287,16 +289,28 @@ def _content_digest(records: dict[str, FileRecord]) -> str:
 def _root(attributes: dict[str, Any], described: dict[str, Any], metadata: dict[str, Any]) -> bytes:
     """Metadata of the root, with those of every group and array: a reader asks for them once."""
     published = {name: described[name] for name in ("pdstore_version", "options", "content_sha256")}
-    document = {
-        "zarr_format": 3,
-        "node_type": "group",
-        "attributes": attributes | {"published": published},
-        "consolidated_metadata": {
-            "kind": "inline",
-            "must_understand": False,
-            "metadata": dict(sorted(metadata.items())),
-        },
-    }
+    document = {"zarr_format": 3, "node_type": "group", "attributes": attributes | {"published": published}}
+    return _json(_with_members(document, "", metadata))
+
+
+def _with_members(document: dict[str, Any], path: str, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of a node, those of a group with the metadata of all below it: a web server cannot list them."""
+    if document["node_type"] != "group":
+        return document
+    prefix = f"{path}/" if path else ""
+    below = {name.removeprefix(prefix): of for name, of in sorted(metadata.items()) if name.startswith(prefix)}
+    groups = {name for name, of in below.items() if of["node_type"] == "group"}
+    for name in groups - {other.rpartition("/")[0] for other in below}:
+        # Of a group that says nothing of members, Zarr would ask for them.
+        below[name] = below[name] | {"consolidated_metadata": _consolidated({})}
+    return document | {"consolidated_metadata": _consolidated(below)}
+
+
+def _consolidated(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "inline", "must_understand": False, "metadata": metadata}
+
+
+def _json(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 

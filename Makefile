@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test benchmark benchmark-haplotypes benchmark-statistics clean
+.PHONY: install demo test benchmark benchmark-haplotypes benchmark-statistics vendor-viewer clean
 
 install: .venv/installed
 
@@ -49,6 +49,13 @@ benchmark-statistics: install .venv-tensorqtl/installed
 	$(PYTHON) -m venv .venv-genvarloader
 	.venv-genvarloader/bin/pip install --quiet genvarloader==0.43.1
 	touch $@
+
+# Bundles what the viewer uses of zarrita.js and fzstd: needs node, and only when their versions change.
+VIEWER := pdstore/sharing/viewer
+vendor-viewer:
+	cd $(VIEWER)/vendor && npm ci --no-audit --no-fund && npx --no-install esbuild entry.js --bundle --minify --format=esm \
+	    --target=es2022 --legal-comments=none --alias:numcodecs/blosc=./absent.js --alias:numcodecs/lz4=./absent.js \
+	    --alias:numcodecs/zstd=./absent.js --outfile=../zarrita.js
 
 clean:
 	rm -rf .venv .venv-genvarloader .venv-tensorqtl pdstore-demo

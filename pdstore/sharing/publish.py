@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -316,15 +315,9 @@ def _json(document: dict[str, Any]) -> bytes:
 
 def viewer_files() -> Iterator[tuple[str, bytes]]:
     """The page that shows a published store: key, relative to the root, and content of each file."""
-    yield from _files_of(files("pdstore.sharing") / "viewer", "")
-
-
-def _files_of(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _files_of(entry, f"{prefix}{entry.name}/")
-        else:
-            yield f"{prefix}{entry.name}", entry.read_bytes()
+    for file in sorted((files("pdstore.sharing") / "viewer").iterdir(), key=lambda entry: entry.name):
+        if file.is_file():
+            yield file.name if file.name == "index.html" else f"viewer/{file.name}", file.read_bytes()
 
 
 def _held(store: Store, withheld: Withheld | None, people: int) -> list[str]:

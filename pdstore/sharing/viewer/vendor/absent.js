@@ -1,0 +1,2 @@
+// Stands for numcodecs' codecs, which no array of a store uses.
+export default undefined;

@@ -40,6 +40,9 @@ _LARGEST_READ = 8 << 30
 _MOST_CHUNKS = 10_000_000
 """Chunks, at most, of what is read at once."""
 
+# What Zarr says of metadata that are cut off, or not its own.
+_NO_METADATA = (ValueError, TypeError, AttributeError, RecursionError)
+
 # Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with a fill.
 _RECORDS = ("pdstore_version", "order", "counts", "haplotypes_per_block", "variants_per_block")
 
@@ -301,7 +304,7 @@ def open_store(url: str | Path, mode: Mode = "r", lease: str | None = None, cach
         raise StoreError(f"store {name}: only a store in a folder can be written to")
     try:
         root = zarr.open_group(location.zarr_store(mode == "r"), mode=mode, zarr_format=3)
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError, ValueError, TypeError, KeyError) as error:
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError, *_NO_METADATA, KeyError) as error:
         raise StoreError(f"{name} is not a pdstore store: it holds no Zarr group of format 3") from error
     version = root.attrs.get("pdstore_format")
     if version is None:
@@ -432,8 +435,7 @@ def read_required(
 def _metadata_damage_named(url: str, path: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, TypeError) as error:
-        # What Zarr says of metadata that is cut off, or not its own.
+    except _NO_METADATA as error:
         raise DamagedDataError(
             f"store {url}: the metadata of {path} are damaged; get the store again from a copy"
         ) from error

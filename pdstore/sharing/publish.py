@@ -200,7 +200,10 @@ def _copy(
     for key in sorted(wanted):
         content = sync(read_file(store.location, key, _LARGEST_CHUNK))
         if key.endswith(f"/{_ROOT}"):
-            metadata[key.removesuffix(f"/{_ROOT}")] = json.loads(content)
+            document = json.loads(content)
+            # Of a store that was published before.
+            document.pop("consolidated_metadata", None)
+            metadata[key.removesuffix(f"/{_ROOT}")] = document
         else:
             _check_chunk(store.url, key, content)
             record(key, content)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from quiet import Quiet
+
+from pdstore.import_tables import import_tables
+from pdstore.sharing.publish import publish
+
 
 def _need(present: bool, what: str) -> None:
     """Skip where something is not installed; on CI, where it has to be, fail."""
@@ -42,3 +47,28 @@ def chromium() -> "Iterator[Browser]":
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def summary(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The filled store as a published summary, in a folder: not to be written to."""
+    path = tmp_path_factory.mktemp("summary") / "summary"
+    publish(str(filled), str(path), "summary", Quiet())
+    return path
+
+
+@pytest.fixture(scope="session")
+def full(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The filled store published whole, in a folder: not to be written to."""
+    path = tmp_path_factory.mktemp("full") / "full"
+    publish(str(filled), str(path), "full", Quiet(), individual_level=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sasse2023(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published tables as a store, published: not to be written to."""
+    path = tmp_path_factory.mktemp("sasse2023")
+    import_tables(path / "sasse.zarr", "sasse2023", shared_data / "sasse2023")
+    publish(str(path / "sasse.zarr"), str(path / "published"), "summary", Quiet())
+    return path / "published"

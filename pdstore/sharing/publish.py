@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -139,8 +139,6 @@ def publish(
             shown = open_store(scratch / "summary")
             _check(shown)
         options = {"title": title, "authors": list(authors) or None, "min_carriers": least}
-        before = source.attributes.get("published", {}).get("options", {})
-        options = {name: before.get(name) if value is None else value for name, value in options.items()}
         return _copy(shown, level, options, put, progress, withheld)
 
 
@@ -179,6 +177,9 @@ def _copy(
 ) -> Published:
     """Copy a store's files, and write beside them what a published store has."""
     models, of = filled_models(store), store.attributes
+    # Of what was published before, what is not said anew stays.
+    before = of.get("published", {})
+    options = {name: before.get("options", {}).get(name) if value is None else value for name, value in options.items()}
     title = options["title"] or "Gene expression between people: " + (", ".join(models) or "measured")
     described: dict[str, Any] = {
         "level": level,
@@ -186,6 +187,7 @@ def _copy(
         "pdstore_version": version("pdstore"),
         **{name: of.get(name) for name in ("genome_build", "inputs")},
         "options": options | {"title": title},
+        "withheld": before.get("withheld") if withheld is None else asdict(withheld),
     }
     records: dict[str, FileRecord] = {}
     metadata: dict[str, Any] = {}
@@ -215,7 +217,7 @@ def _copy(
     authors = options["authors"] or ["The authors of this store"]
     models_of = [str(store.group(f"predictions/{name}").attrs.get("model")) for name in models]
     articles = [str((of.get("options") or {}).get("source")), *models_of]
-    record("README.md", readme(title, described, counts, _held(store, withheld, people)))
+    record("README.md", readme(title, described, counts, _held(store, described["withheld"], people)))
     record("CITATION.cff", citation(title, authors, version("pdstore"), articles))
     for name, content in viewer_files():
         record(name, content)
@@ -290,7 +292,7 @@ def _content_digest(records: dict[str, FileRecord]) -> str:
 
 def _root(attributes: dict[str, Any], described: dict[str, Any], metadata: dict[str, Any]) -> bytes:
     """Metadata of the root, with those of every group and array: a reader asks for them once."""
-    published = {name: described[name] for name in ("pdstore_version", "options", "content_sha256")}
+    published = {name: described[name] for name in ("pdstore_version", "options", "withheld", "content_sha256")}
     document = {"zarr_format": 3, "node_type": "group", "attributes": attributes | {"published": published}}
     return _json(_with_members(document, "", metadata))
 
@@ -323,7 +325,7 @@ def viewer_files() -> Iterator[tuple[str, bytes]]:
             yield file.name if file.name == "index.html" else f"viewer/{file.name}", file.read_bytes()
 
 
-def _held(store: Store, withheld: Withheld | None, people: int) -> list[str]:
+def _held(store: Store, withheld: dict[str, int] | None, people: int) -> list[str]:
     """What a published store holds, a line each."""
     lines = [
         f"{group['group']}: {group['filled']:,} of {group['genes']:,} genes" for group in store_status(store)["groups"]
@@ -332,8 +334,8 @@ def _held(store: Store, withheld: Withheld | None, people: int) -> list[str]:
         lines.append(f"genotypes, names, measured expression, haplotypes and predictions of {people:,} people")
     if withheld is not None:
         lines.append(
-            f"of {withheld.people:,} people, as summaries: {withheld.variants_shown:,} of {withheld.variants:,} "
-            "variants are carried, and not carried, by enough people to be shown"
+            f"of {withheld['people']:,} people, as summaries: {withheld['variants_shown']:,} of "
+            f"{withheld['variants']:,} variants are carried, and not carried, by enough people to be shown"
         )
     return lines
 

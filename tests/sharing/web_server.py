@@ -111,7 +111,9 @@ def _start(program: str, folder: Path, scratch: Path) -> tuple[subprocess.Popen[
     configuration = scratch / "nginx.conf"
     configuration.write_text(_CONFIGURATION.format(scratch=scratch, folder=folder, port=port))
     command = [program, "-p", str(scratch), "-e", str(scratch / "error.log"), "-c", str(configuration)]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), port
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ), port
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> str | None:

@@ -62,6 +62,31 @@ def make_summary(root: zarr.Group) -> None:
     root.attrs["level"] = "summary"
 
 
+def make_tables(root: zarr.Group) -> None:
+    """What published tables have: no people, no alleles, some statistics of some genes, and lead eQTLs."""
+    make_summary(root)
+    unknown = list(root["genes/gene_name"]).index("MRPL43")
+    window = root["predictions/cnn"].attrs["window"]
+    absent = ["r_ci_low", "r_ci_high", "empirical_p", "empirical_fdr", "n_samples", "null_t", "reference_prediction"]
+    paths = ["scatter", "statistics/cnn/drivers_withheld", f"eqtl/{window}/p_value"]
+    paths += [f"variants/{name}" for name in ("ref", "alt", "allele_frequency")]
+    for path in [*paths, *(f"statistics/cnn/{name}" for name in absent)]:
+        del root[path]
+    for name, array in root["statistics/cnn"].arrays():
+        if array.shape == root["genes/gene_id"].shape:
+            array[unknown] = -1 if name == "driver_count" else np.nan
+    root[f"windows/{window}/variant_count"][unknown] = 0
+    for path in (f"eqtl/{window}/slope", "attributions/cnn/ism", "statistics/cnn/driver_rank"):
+        shutil.rmtree(Path(root.store.root, path, "c", str(unknown)))
+    lead = {"distance": 1200.0, "minor_allele_frequency": 0.2, "pearson_r": 0.5, "p_value": 1e-9}
+    for name, value in lead.items():
+        values = np.full(root["genes/gene_id"].shape, value)
+        values[unknown] = np.nan
+        write(root, f"lead_eqtl/{name}", values)
+    root.create_group("predictions/baseline", attributes={"model": "baseline", "order": 1, "window": window})
+    write(root, "statistics/baseline/pearson_r", np.linspace(-0.5, 0.5, len(values)))
+
+
 def write(root: zarr.Group, path: str, values: np.ndarray[Any, Any]) -> None:
     """An array as schemas/ would make it: a chunk a gene where it has several dimensions."""
     chunks = (1, *values.shape[1:]) if values.ndim > 1 else (512,)
@@ -118,6 +143,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, filled: Path) -> Path:
     published(folder / "full", filled)
     published(folder / "summary", filled, make_summary)
     published(folder / "hostile", filled, make_hostile)
+    published(folder / "tables", filled, make_tables)
     published(folder / "damaged", filled, make_damaged)
     return folder
 
@@ -604,19 +630,30 @@ def test_numbers_read_as_in_the_terminal(page: "Page", server: WebServer) -> Non
     assert page.evaluate(script, values) == [shown(value) for value in values]
 
 
-def test_imported_tables(page: "Page", server: WebServer, site: Path, shared_data: Path) -> None:
-    from pdstore.import_tables import import_tables
-
-    imported = site.parent / "sasse.zarr"
-    import_tables(imported, "sasse2023", shared_data / "sasse2023")
-    published(site / "sasse", imported)
-    open_genes(page, server, "sasse")
-    assert "6,808 genes with R" in page.locator("#summary").inner_text()
-    page.get_by_role("button", name="Last", exact=True).click()
-    assert "6,801 to 6,820 shown" in page.locator("#genes-shown").inner_text()
-    open_gene(page, server, "sasse", "ENSG00000134202.5")
-    answer = query_gene(open_store(imported), "GSTM3")
+def test_a_store_of_published_tables(page: "Page", server: WebServer, site: Path) -> None:
+    open_genes(page, server, "tables")
+    tables = open_store(site / "tables")
+    expected = gene_columns(tables)
+    known = np.isfinite(expected["pearson_r"]).sum()
+    assert f"{known} genes with R" in page.locator("#summary").inner_text()
+    headings = page.locator("#genes-head th").all_inner_texts()
+    assert headings == ["gene", "R", "p", "FDR", "correlation", "drivers", "supported", "support", "TSS", "identifier"]
+    rows = {row["id"]: row for row in rows_of(expected)}
+    for row in downloaded(page, "#download-genes"):
+        assert_same(row, rows[row["id"]])
+    open_gene(page, server, "tables", "LPCAT2")
+    answer = query_gene(tables, "LPCAT2", all_variants=True)
     assert cells(page.locator("#drivers tbody tr")) == expected_drivers(answer)
-    assert page.locator(".badge.mixed").inner_text() == "mixed"
-    page.get_by_label("Model").select_option("predixcan")
-    page.get_by_text("not in the published tables").wait_for()
+    assert (
+        f"lead eQTL\nR = {shown(0.5)} (p = {shown(1e-9)}), 1200 bp from the TSS" in page.locator(".facts").inner_text()
+    )
+    assert page.locator("#gene figure").count() == 2
+    page.goto(f"{server.url}tables/#MRPL43")
+    page.get_by_role("heading", name="MRPL43").wait_for()
+    page.locator("#drivers-heading").wait_for()
+    assert page.locator(".facts").inner_text() == "correlation\nnot in the published tables"
+    assert page.locator("#drivers-heading + p").inner_text() == "not in the published tables"
+    page.get_by_label("Model").select_option("baseline")
+    page.get_by_role("link", name="All genes").click()
+    page.get_by_text("The store has no published FDR of this model").wait_for()
+    assert page.locator("#genes-body tr").count() == 24

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from pdstore.query import query_gene
 from pdstore.store import Store, open_store
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+    from playwright.sync_api import Browser, Dialog, Locator, Page, Request
 
 VIEWER = Path(__file__).parents[2] / "pdstore" / "sharing" / "viewer"
 HOSTILE = '<img src=x onerror="window.harmed=1">'
@@ -154,37 +155,49 @@ def server(site: Path, nginx_installed: None) -> Iterator[WebServer]:
         yield running
 
 
+@dataclass
+class Watched:
+    """A tab of the browser, what it says to its console, and whom it asks beside the server."""
+
+    page: "Page"
+    said: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+
 @pytest.fixture(scope="module")
-def desktop(chromium: "Browser") -> "Iterator[BrowserContext]":
+def tab(chromium: "Browser", server: WebServer) -> Iterator[Watched]:
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     context.set_default_timeout(10_000)
-    yield context
+    watched = Watched(context.new_page())
+
+    def requested(request: "Request") -> None:
+        if not request.url.startswith((server.url, "data:", "blob:")):
+            watched.strangers.append(request.url)
+
+    def opened(dialog: "Dialog") -> None:
+        watched.said.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    watched.page.on("console", lambda message: watched.said.append(f"{message.type}: {message.text}"))
+    watched.page.on("pageerror", lambda error: watched.said.append(f"error: {error}"))
+    watched.page.on("dialog", opened)
+    watched.page.on("request", requested)
+    yield watched
     context.close()
 
 
 @pytest.fixture
-def page(desktop: "BrowserContext", server: WebServer, request: pytest.FixtureRequest) -> "Iterator[Page]":
+def page(tab: Watched, request: pytest.FixtureRequest) -> "Iterator[Page]":
     """A page that must ask nobody else, say nothing to the console, and open no dialog."""
-    opened = desktop.new_page()
-    said: list[str] = []
-    strangers: list[str] = []
-    opened.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: said.append(f"error: {error}"))
-    opened.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    opened.on(
-        "request", lambda asked: strangers.append(asked.url) if not asked.url.startswith((*OWN, server.url)) else None
-    )
-    yield opened
-    harmed = opened.evaluate("window.harmed")
-    opened.close()
+    tab.page.goto("about:blank")
+    tab.said.clear()
+    tab.strangers.clear()
+    yield tab.page
     # Chromium itself tells the console of every 404, and of what cannot be reached.
     expected = "Failed to load resource" if request.node.get_closest_marker("missing_chunks") else "\0"
-    assert [line for line in said if expected not in line] == []
-    assert strangers == []
-    assert harmed is None
-
-
-OWN = ("data:", "blob:")
+    assert [line for line in tab.said if expected not in line] == []
+    assert tab.strangers == []
+    assert tab.page.evaluate("window.harmed") is None
 
 
 def shown(value: float | None) -> str:

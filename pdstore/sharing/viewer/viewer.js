@@ -149,7 +149,7 @@ async function showGene(name, model, isCurrent) {
   scrollTo(0, 0);
   heading.focus({ preventScroll: true });
   say("Loading the gene…");
-  const answer = await queryGene(page.store, page.genes, model, row, page.fdrKind ?? "published");
+  const answer = await queryGene(page.store, page.genes, model, row, page.fdrKind);
   if (!isCurrent()) return;
   say("");
   fill(body, ...geneView(page.store, answer));

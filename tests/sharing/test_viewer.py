@@ -137,6 +137,16 @@ def rewrite_metadata(folder: Path, change: Callable[[dict[str, Any]], None]) -> 
     path.write_text(json.dumps(metadata))
 
 
+def with_metadata(site: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """The full store once more, with other metadata."""
+    (site / name).mkdir()
+    for path in (site / "full").iterdir():
+        if path.name != "zarr.json":
+            (site / name / path.name).symlink_to(path)
+    shutil.copy(site / "full" / "zarr.json", site / name)
+    rewrite_metadata(site / name, change)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, filled: Path) -> Path:
     """A folder of published stores."""
@@ -527,6 +537,36 @@ def test_a_phone_scrolls_down_only(chromium: "Browser", server: WebServer) -> No
     context.close()
 
 
+def test_two_fingers_zoom_and_one_scrolls(chromium: "Browser", server: WebServer) -> None:
+    context = chromium.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    phone = context.new_page()
+    open_genes(phone, server, "full")
+    phone.locator("#volcano-drawing").scroll_into_view_if_needed()
+    box, whole, session = phone.locator("#volcano-drawing").bounding_box(), view(phone), context.new_cdp_session(phone)
+    assert box is not None
+    x, y = box["x"] + 180, box["y"] + 200
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        fingers = [{"x": at[0], "y": at[1], "id": finger} for finger, at in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+    touch("touchStart", (x, y))
+    for moved in range(5, 150, 10):
+        touch("touchMove", (x, y - moved))
+    touch("touchEnd")
+    phone.wait_for_function("scrollY > 0")
+    assert view(phone) == whole
+    phone.evaluate("scrollTo(0, 0)")
+    touch("touchStart", (x - 20, y))
+    touch("touchStart", (x - 20, y), (x + 20, y))
+    for moved in range(25, 100, 10):
+        touch("touchMove", (x - moved, y), (x + moved, y))
+    touch("touchEnd")
+    phone.wait_for_function("!document.getElementById('zoom-reset').disabled")
+    assert np.ptp(view(phone)["x"]) < np.ptp(whole["x"]) / 2
+    context.close()
+
+
 @pytest.mark.missing_chunks
 def test_what_is_missing_is_unknown_and_no_number(page: "Page", server: WebServer, store: Store) -> None:
     open_gene(page, server, "damaged", "GSTM3")
@@ -567,16 +607,24 @@ def test_a_damaged_chunk_is_named(page: "Page", server: WebServer, gene: str, sa
 def test_absurd_metadata_are_refused(
     page: "Page", server: WebServer, site: Path, array: str, values: dict[str, Any], says: str
 ) -> None:
-    name = f"absurd-{abs(hash((array, str(values))))}"
-    (site / name).mkdir()
-    for path in (site / "full").iterdir():
-        if path.name != "zarr.json":
-            (site / name / path.name).symlink_to(path)
-    shutil.copy(site / "full" / "zarr.json", site / name)
-    rewrite_metadata(site / name, lambda root: root["consolidated_metadata"]["metadata"][array].update(values))
+    name = f"absurd-{len(list(site.iterdir()))}"
+    with_metadata(site, name, lambda root: root["consolidated_metadata"]["metadata"][array].update(values))
     page.goto(f"{server.url}{name}/")
     page.locator(".error").wait_for()
     assert says in page.locator("#message").inner_text()
+
+
+def test_no_name_of_a_group_leads_out_of_the_store(page: "Page", server: WebServer, site: Path) -> None:
+    def add_models(root: dict[str, Any]) -> None:
+        nodes = root["consolidated_metadata"]["metadata"]
+        for name in ("..", "../../full", "a/../b", ".", "x\\y"):
+            nodes[f"predictions/{name}"] = {**nodes["predictions/cnn"], "attributes": {"order": -1}}
+
+    with_metadata(site, "outside", add_models)
+    open_genes(page, server, "outside")
+    assert page.locator("#model option").all_inner_texts() == ["cnn"]
+    page.goto(f"{server.url}outside/#gene=UTS2&model=../../full")
+    page.get_by_text("The store holds no predictions of model ../../full; it holds cnn.").wait_for()
 
 
 @pytest.mark.missing_chunks

@@ -2,7 +2,7 @@
 // pdstore/gene_table.py and pdstore/query.py.
 
 import { StoreError } from "./errors.js";
-import { minus, plain } from "./words.js";
+import { count, minus, plain } from "./words.js";
 
 /** Kind of a false discovery rate → column. */
 export const FDR_COLUMN = { published: "fdr", empirical: "empirical_fdr" };
@@ -72,7 +72,7 @@ export class Genes {
   /** Contig and 1-based TSS of a gene, and its strand. */
   place(row) {
     const { contig, tss, strand } = this.columns;
-    return `${contig[row]}:${tss[row].toLocaleString("en-US")} (${minus(strand[row])})`;
+    return `${contig[row]}:${count(tss[row])} (${minus(strand[row])})`;
   }
 
   #add(name, row) {

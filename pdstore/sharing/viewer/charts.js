@@ -44,7 +44,7 @@ export function extent(values, room = 0.06) {
     if (value > high) high = value;
   }
   if (low > high) return [-1, 1];
-  const margin = (high - low) * room || Math.abs(high) * 0.1 || 1;
+  const margin = high > low || room === 0 ? (high - low) * room : Math.abs(high) * 0.1 || 1;
   return [low - margin, high + margin];
 }
 

@@ -8,13 +8,15 @@ const LEAD_EQTL = ["distance", "minor_allele_frequency", "pearson_r", "p_value"]
 const MOST_BINS = 1_000;
 
 /**
- * Everything that the store knows of a gene.
+ * Everything that the store knows of a gene; its status is by the false discovery rate of `fdrKind`, of the published test
+ * where that is null and the store has it.
  *
  * `drivers` and `variants` are null where the store has none, or not the chunks that hold them; `damage` has then what is
  * missing.
  */
 export async function queryGene(store, genes, model, row, fdrKind) {
   const values = await readValues(store, model, row);
+  const kind = fdrKind ?? (values.fdr === null ? "empirical" : "published");
   const window = windowOf(store, model);
   const [perVariant, withheld, lead, people] = await Promise.all([
     window === null ? null : readVariants(store, genes, model, window, row, values),
@@ -27,7 +29,7 @@ export async function queryGene(store, genes, model, row, fdrKind) {
     gene: Object.fromEntries(Object.entries(genes.columns).map(([name, column]) => [name, column[row]])),
     model,
     values,
-    status: correlationStatus(values.pearson_r ?? NaN, values[FDR_COLUMN[fdrKind]] ?? NaN),
+    status: correlationStatus(values.pearson_r ?? NaN, values[FDR_COLUMN[kind]] ?? NaN),
     variants,
     drivers,
     driversWithheld: withheld !== null && withheld[0] > 0 ? withheld[0] : 0,

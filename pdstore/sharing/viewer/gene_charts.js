@@ -60,7 +60,7 @@ export function ismFigure(answer) {
   if (!variants.length) return null;
   const drivers = (answer.drivers ?? []).filter(({ ism, position }) => ism !== null && position !== null);
   const others = variants.filter(({ driver_rank: rank }) => rank === null);
-  const reach = Math.max(...variants.map((variant) => Math.abs(variant.distance_to_tss)));
+  const [, reach] = extent(variants.map((variant) => Math.abs(variant.distance_to_tss)), 0);
   const [unit, scale] = reach >= KILOBASES_FROM ? ["kb", 1e-3] : ["bp", 1];
   const reading = answer.gene.strand === "+" ? "to the right (+)" : "to the left (−)";
   const contig = short(answer.gene.contig, 20);
@@ -99,7 +99,7 @@ export function ismFigure(answer) {
     : "";
   return figure({
     title: "ISM along the window",
-    about: `A stem a variant; numbers are ranks of drivers.`,
+    about: "A stem a variant; numbers are ranks of drivers.",
     text: `ISM of ${counted(variants.length, "variant")} along the window.${ofMain} The values are in the table of drivers.`,
     legend: supportLegend(drivers, others),
     height: HEIGHT,
@@ -139,7 +139,7 @@ function peopleFigure(answer) {
 function densityFigure(answer) {
   const { cells, edges, minPeople } = answer.people;
   const people = cells.reduce((sum, cell) => sum + cell.people, 0);
-  const most = Math.max(1, ...cells.map((cell) => cell.people));
+  const [least, most] = cells.length ? extent(cells.map((cell) => cell.people), 0) : [0, 1];
   const opacity = (number) => (0.15 + 0.85 * Math.sqrt(number / most)).toFixed(3);
   const draw = (width, height) => {
     const [x, y] = edges.map((each) => [each[0], each.at(-1)]);
@@ -162,8 +162,7 @@ function densityFigure(answer) {
     }));
     return { nodes: [...rectangles, axes.axes], targets };
   };
-  const least = Math.min(most, ...cells.map((cell) => cell.people));
-  const shown = [...new Set([least, Math.round((least + most) / 2), most])];
+  const shown = cells.length ? [...new Set([least, Math.round((least + most) / 2), most])] : [];
   const withheld = minPeople === null ? "an empty cell is not known" : `an empty cell has fewer than ${count(minPeople)} people`;
   return figure({
     title: "Predicted against observed expression",

@@ -2,7 +2,7 @@
 // pdstore/gene_table.py and pdstore/query.py.
 
 import { StoreError } from "./errors.js";
-import { minus, plain } from "./words.js";
+import { count, minus, plain } from "./words.js";
 
 /** Kind of a false discovery rate → column. */
 export const FDR_COLUMN = { published: "fdr", empirical: "empirical_fdr" };
@@ -22,7 +22,7 @@ export const SHOWN_STATISTICS = [
 /** Statistics that are counts: -1 where they are not filled. */
 export const COUNTS = ["n_samples", "driver_count"];
 const GENE_COLUMNS = { gene: "gene_name", id: "gene_id", contig: "gene_contig", tss: "gene_tss", strand: "gene_strand" };
-const ENSEMBL_VERSION = /^(ENS[A-Z]*\d{11})\.\d+/;
+const ENSEMBL_VERSION = /^(ENS[A-Z]*G\d+)\.\d+/;
 
 /** Names and places of all genes, and how to find one. */
 export class Genes {
@@ -72,7 +72,7 @@ export class Genes {
   /** Contig and 1-based TSS of a gene, and its strand. */
   place(row) {
     const { contig, tss, strand } = this.columns;
-    return `${contig[row]}:${tss[row].toLocaleString("en-US")} (${minus(strand[row])})`;
+    return `${contig[row]}:${count(tss[row])} (${minus(strand[row])})`;
   }
 
   #add(name, row) {
@@ -111,10 +111,12 @@ export async function readGenes(store) {
 /** Read statistics of every gene as columns: NaN where the store has none. */
 export async function readStatistics(store, model, names, rows) {
   const read = (name) => store.read(`statistics/${model}/${name}`);
+  const asked = [...new Set(["n_samples", ...names])];
+  const columns = await Promise.all(asked.map(read));
   // In a full store, n_samples is the mark that a gene is done.
-  const [mark, ...columns] = await Promise.all([read("n_samples"), ...names.map(read)]);
-  const entries = names.map((name, i) => {
-    const values = columns[i] ?? new Float64Array(rows).fill(NaN);
+  const [mark] = columns;
+  const entries = names.map((name) => {
+    const values = columns[asked.indexOf(name)] ?? new Float64Array(rows).fill(NaN);
     if (values.length !== rows) {
       throw new StoreError("damaged", `statistics/${model}/${name} is not of all genes: get the store again from a copy.`);
     }

@@ -43,8 +43,9 @@ export function setUpSearch(genes, open) {
     fill(list, ...rows.map((row, i) => suggestion(genes, row, i, () => choose(row))));
     list.hidden = rows.length === 0;
     input.setAttribute("aria-expanded", String(rows.length > 0));
-    if (input.value.trim()) say(rows.length ? counted(rows.length, "suggestion") : "no gene has a name like this");
-    else say("");
+    // The list is there to see.
+    if (rows.length) say(counted(rows.length, "suggestion"), "visually-hidden");
+    else say(input.value.trim() ? "No gene has a name like this." : "");
   };
 
   const submit = () => {
@@ -91,6 +92,7 @@ function suggestion(genes, row, index, choose) {
   return option;
 }
 
-function say(text) {
+function say(text, look = "") {
+  byId("search-said").className = look;
   fill(byId("search-said"), text);
 }

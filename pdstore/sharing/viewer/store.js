@@ -3,7 +3,7 @@
 import { ZarrArray } from "./zarrita.js";
 import { ITEM_BYTES, MOST_BYTES } from "./codecs.js";
 import { StoreError } from "./errors.js";
-import { plain, short } from "./words.js";
+import { count, counted, plain, short } from "./words.js";
 
 /** The layout that this page reads. */
 export const FORMAT = 4;
@@ -74,7 +74,7 @@ export class Store {
     if (!this.has("genes/gene_id")) throw new StoreError("refused", "The store has no genes: get it again from a copy.");
     const [genes] = this.shape("genes/gene_id");
     if (genes > MOST_GENES) {
-      throw new StoreError("refused", `The store says it has ${genes.toLocaleString("en-US")} genes: too many for this page.`);
+      throw new StoreError("refused", `The store says it has ${count(genes)} genes: too many for this page.`);
     }
     return genes;
   }
@@ -224,7 +224,7 @@ function checkedMetadata(path, node) {
 
 function checkSize(path, bytes, chunks) {
   if (bytes <= MOST_BYTES && chunks <= MOST_CHUNKS) return;
-  const size = `${(bytes / 2 ** 20).toLocaleString("en-US", { maximumFractionDigits: 0 })} MB in ${chunks} chunks`;
+  const size = `${count(Math.round(bytes / 2 ** 20))} MB in ${counted(chunks, "chunk")}`;
   throw new StoreError("refused", `${path} is too large for this page: ${size}.`);
 }
 

@@ -14,8 +14,8 @@ import { GeneTable } from "./table.js";
 import { Volcano } from "./volcano.js";
 import { count, plain, short } from "./words.js";
 
-/** What is shown: `store`, `genes`, `models`, columns by model, and the kind of false discovery rate. */
-const page = { store: null, genes: null, models: [], columns: new Map(), fdrKind: null, shown: 0, scrolled: 0 };
+/** What is shown: `store`, `genes`, `models`, statistics by model, and the kind of false discovery rate. */
+const page = { store: null, genes: null, models: [], statistics: new Map(), fdrKind: null, shown: 0, scrolled: 0 };
 let volcano = null;
 let table = null;
 
@@ -55,9 +55,12 @@ async function start() {
     page.store = await openStore(new URL(".", location.href));
     page.models = filledModels(page.store);
     showHeader();
+    if (!page.models.length) throw new StoreError("refused", "The store holds no predictions: run pdstore fill.");
+    // While the names come; whoever awaits them is told of an error.
+    const { gene } = parseHash(location.hash);
+    if (gene === null && page.models.includes(chosenModel())) statisticsOf(chosenModel()).catch(() => {});
     page.genes = await readGenes(page.store);
     showHeader();
-    if (!page.models.length) throw new StoreError("refused", "The store holds no predictions: run pdstore fill.");
     setUpSearch(page.genes, openGene);
     volcano ??= new Volcano(openGene);
     table ??= new GeneTable((row) => hashOf(row, chosenModel()));
@@ -102,15 +105,22 @@ async function showGenes(model, isCurrent) {
   fill(byId("summary"), text);
 }
 
+/** Statistics of a model, read once. */
+function statisticsOf(model) {
+  if (!page.statistics.has(model)) {
+    const reading = readStatistics(page.store, model, SHOWN_STATISTICS, page.store.geneCount);
+    page.statistics.set(model, reading);
+    reading.catch(() => page.statistics.delete(model));
+  }
+  return page.statistics.get(model);
+}
+
 /** Columns of a model with status and support; null where something else is to be shown meanwhile. */
 async function columnsOf(model, isCurrent) {
-  if (!page.columns.has(model)) {
-    say("Loading the statistics of all genes…");
-    page.columns.set(model, await readStatistics(page.store, model, SHOWN_STATISTICS, page.genes.count));
-  }
+  say("Loading the statistics of all genes…");
+  const statistics = await statisticsOf(model);
   if (!isCurrent()) return null;
   say("");
-  const statistics = page.columns.get(model);
   page.fdrKind ??= statistics.fdr.some(Number.isFinite) || !statistics.empirical_fdr.some(Number.isFinite) ? "published" : "empirical";
   byId("fdr-kind").value = page.fdrKind;
   return withStatus(page.genes, statistics, page.fdrKind);
@@ -139,7 +149,7 @@ async function showGene(name, model, isCurrent) {
   scrollTo(0, 0);
   heading.focus({ preventScroll: true });
   say("Loading the gene…");
-  const answer = await queryGene(page.store, page.genes, model, row, page.fdrKind ?? "published");
+  const answer = await queryGene(page.store, page.genes, model, row, page.fdrKind);
   if (!isCurrent()) return;
   say("");
   fill(body, ...geneView(page.store, answer));

@@ -6,6 +6,8 @@ const NO_LETTERS = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 /** What stands where the store has no value. */
 export const UNKNOWN = "–";
 
+const GROUPED = new Intl.NumberFormat("en-US");
+
 /** Text without what is no letter: a name in a shared store must not turn a line around. */
 export function plain(text) {
   return String(text).replace(NO_LETTERS, " ");
@@ -32,7 +34,7 @@ export function number(value, digits = 3) {
 
 /** A count; a dash where the store has none. */
 export function count(value) {
-  return known(value) ? value.toLocaleString("en-US") : UNKNOWN;
+  return known(value) ? GROUPED.format(value) : UNKNOWN;
 }
 
 /** A count and a noun, in the singular where it is one. */

@@ -10,7 +10,23 @@ import typer
 from pdstore.errors import PdstoreError
 from pdstore.words import plain
 
-from . import clear, compare, demo, export, fill, genes, import_, init, plot, query, schema, status, train, validate
+from . import (
+    clear,
+    compare,
+    demo,
+    export,
+    fill,
+    genes,
+    import_,
+    init,
+    migrate,
+    plot,
+    query,
+    schema,
+    status,
+    train,
+    validate,
+)
 from .output import note
 
 app = typer.Typer(
@@ -30,14 +46,33 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
-            said = {fill.command: fill.INTERRUPTED, train.predixcan: train.INTERRUPTED}
+            said = {
+                fill.command: fill.INTERRUPTED,
+                migrate.command: migrate.INTERRUPTED,
+                train.predixcan: train.INTERRUPTED,
+            }
             note(said.get(command, "interrupted; nothing half-done was kept"))
             raise typer.Exit(130) from None
 
     return run
 
 
-for module in (demo, init, import_, fill, clear, status, query, genes, plot, compare, export, validate, schema):
+for module in (
+    demo,
+    init,
+    import_,
+    fill,
+    clear,
+    status,
+    query,
+    genes,
+    plot,
+    compare,
+    export,
+    validate,
+    migrate,
+    schema,
+):
     # A module cannot be called import.
     app.command(name=module.__name__.rsplit(".", 1)[-1].rstrip("_"))(_interruptible(module.command))
 

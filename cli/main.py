@@ -14,6 +14,7 @@ from . import (
     clear,
     compare,
     demo,
+    diff,
     export,
     fill,
     genes,
@@ -57,22 +58,9 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for module in (
-    demo,
-    init,
-    import_,
-    fill,
-    clear,
-    status,
-    query,
-    genes,
-    plot,
-    compare,
-    export,
-    validate,
-    migrate,
-    schema,
-):
+_ASKING = (status, query, genes, plot, compare, diff, export)
+
+for module in (demo, init, import_, fill, clear, *_ASKING, validate, migrate, schema):
     # A module cannot be called import.
     app.command(name=module.__name__.rsplit(".", 1)[-1].rstrip("_"))(_interruptible(module.command))
 

@@ -458,8 +458,7 @@ def _row_is_filled(array: _Array, values: NDArray[Any], known: NDArray[np.bool_]
         filled[...] = ~np.isnan(values)
     elif values.dtype.kind == "i" and fill == -1:
         filled[...] = values != -1
-    found: NDArray[np.bool_] = filled.reshape(len(values), math.prod(values.shape[1:])).any(axis=1)
-    return found
+    return np.asarray(filled.reshape(len(values), math.prod(values.shape[1:])).any(axis=1), dtype=bool)
 
 
 def _variant_keys(store: Store) -> NDArray[np.int64]:

@@ -368,6 +368,8 @@ class _WindowVariants:
         for side, store in enumerate(stores):
             values = read_required(store, {f"{path}/variant_start": ..., f"{path}/variant_count": ...})
             self._start[side], self._count[side] = (of[rows[side]] for of in values.values())
+        # Where windows are not placed yet.
+        self._count = np.maximum(self._count, 0)
         self._matching = matching
         self.difference = ArrayDifference(
             f"{path}/variants", np.zeros(rows.shape[1], np.int8), np.full(rows.shape[1], np.nan)
@@ -381,7 +383,7 @@ class _WindowVariants:
     def columns(self, gene: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Columns of the variants that both hold, in the first and in the second store."""
         start, count = self._start[:, gene], self._count[:, gene]
-        row = self._matching[0][start[0] : start[0] + max(0, count[0])]
+        row = self._matching[0][start[0] : start[0] + count[0]]
         column = row - start[1]
         both = np.flatnonzero((row >= 0) & (column >= 0) & (column < count[1]))
         return both, column[both]

@@ -156,6 +156,14 @@ def test_values_of_a_variant_are_found_at_its_column_in_each_store(small: Path, 
     assert "attributions/cnn/ism" not in kinds(diff(open_store(small), store, 1e-6))
 
 
+def test_windows_that_neither_store_has_placed_are_the_same(small: Path, copy: Path, tmp_path: Path) -> None:
+    store = open_store(copy, "r+")
+    store.write(f"windows/{WINDOW}/variant_count", ..., np.full(4, -1))
+    again = open_store(Path(shutil.copytree(copy, tmp_path / "again.zarr")))
+    assert diff(store, again).is_empty
+    assert f"windows/{WINDOW}/variants" in kinds(diff(open_store(small), store))
+
+
 def test_groups_and_arrays_of_one_store_and_shapes_that_differ(small: Path, copy: Path) -> None:
     store = open_store(copy, "r+")
     store.delete(f"eqtl/{WINDOW}")

@@ -14,11 +14,13 @@ from . import (
     clear,
     compare,
     demo,
+    diff,
     export,
     fill,
     genes,
     import_,
     init,
+    migrate,
     plot,
     publish,
     query,
@@ -48,7 +50,11 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
-            said = {fill.command: fill.INTERRUPTED, train.predixcan: train.INTERRUPTED}
+            said = {
+                fill.command: fill.INTERRUPTED,
+                migrate.command: migrate.INTERRUPTED,
+                train.predixcan: train.INTERRUPTED,
+            }
             note(said.get(command, "interrupted; nothing half-done was kept"))
             raise typer.Exit(130) from None
 
@@ -56,10 +62,10 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 MODULES = (
-    *(demo, init, import_, fill, clear, status),
-    *(query, genes, plot, compare, export),
+    *(demo, init, import_, fill, clear),
+    *(status, query, genes, plot, compare, diff, export),
     *(publish, verify, view),
-    *(validate, schema),
+    *(validate, migrate, schema),
 )
 for module in MODULES:
     # A module cannot be called import.

@@ -215,6 +215,11 @@ def deviations(root: zarr.Group) -> list[str]:
     return found
 
 
+def group_deviations(path: str, group: zarr.Group) -> list[str]:
+    """The same of one group of a store that is no summary, but for the sizes of dimensions."""
+    return list(_group_deviations(path, group, schema_of(path), summary=False))
+
+
 def layout_table() -> str:
     """The store's layout as a Markdown table, a row an array."""
     lines = ["| group | array | dimensions | type | unit | what |", "| --- | --- | --- | --- | --- | --- |"]

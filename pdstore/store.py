@@ -4,6 +4,7 @@ import asyncio
 import glob
 import math
 import os
+import shlex
 import shutil
 import tempfile
 import uuid
@@ -298,6 +299,26 @@ def open_store(url: str | Path, mode: Mode = "r", lease: str | None = None, cach
     >>> store = open_store("pdstore-demo/demo.zarr")  # doctest: +SKIP
     >>> store.dataset("genes")  # doctest: +SKIP
     """
+    store = open_any_format(url, mode, lease, cache)
+    found = store.root.attrs["pdstore_format"]
+    if found != FORMAT_VERSION:
+        older = type(found) is int and found < FORMAT_VERSION
+        folder = isinstance(store.location, Folder)
+        what_to_do = (
+            "update pdstore"
+            if not older
+            else f"bring it there with pdstore migrate -s {shlex.quote(store.url)}"
+            if folder
+            else "get a newer copy, or unpack it into a folder and run pdstore migrate"
+        )
+        raise StoreError(
+            f"store {store.url} has format {found}, but this pdstore reads format {FORMAT_VERSION}; {what_to_do}"
+        )
+    return store
+
+
+def open_any_format(url: str | Path, mode: Mode = "r", lease: str | None = None, cache: Path | None = None) -> Store:
+    """`open_store` of a store of any format, whose arrays may be others than schemas/ says: for `migrate`."""
     location = locate(url, cache)
     name = location.url
     if mode == "r+" and not isinstance(location, Folder):
@@ -306,14 +327,8 @@ def open_store(url: str | Path, mode: Mode = "r", lease: str | None = None, cach
         root = zarr.open_group(location.zarr_store(mode == "r"), mode=mode, zarr_format=3)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError, *_NO_METADATA, KeyError) as error:
         raise StoreError(f"{name} is not a pdstore store: it holds no Zarr group of format 3") from error
-    version = root.attrs.get("pdstore_format")
-    if version is None:
+    if root.attrs.get("pdstore_format") is None:
         raise StoreError(f"{name} is not a pdstore store: its attributes have no pdstore_format")
-    if version != FORMAT_VERSION:
-        raise StoreError(
-            f"store {name} has format {version}, but this pdstore reads format {FORMAT_VERSION}; make and fill it "
-            "again, or use the pdstore that made it"
-        )
     consolidated = root.metadata.consolidated_metadata
     for path in consolidated.flattened_metadata if consolidated is not None else ():
         if not is_safe_key(path):

@@ -217,7 +217,7 @@ def deviations(root: zarr.Group) -> list[str]:
 
 def group_deviations(path: str, group: zarr.Group) -> list[str]:
     """The same of one group of a store that is no summary, but for the sizes of dimensions."""
-    return list(_group_deviations(path, group, schema_of(path), summary=False))
+    return list(_group_deviations(path, group, dict(group.arrays()), schema_of(path), summary=False))
 
 
 def layout_table() -> str:

@@ -581,6 +581,18 @@ def test_what_is_missing_is_unknown_and_no_number(page: "Page", server: WebServe
     assert page.locator("#drivers-heading + p").inner_text() == "unknown"
 
 
+@pytest.mark.missing_chunks
+def test_a_lost_window_hides_no_drivers(page: "Page", server: WebServer, site: Path, filled: Path) -> None:
+    def lose(root: zarr.Group) -> None:
+        window = root["predictions/cnn"].attrs["window"]
+        Path(root.store.root, f"windows/{window}/variant_start/c/0").unlink()
+
+    published(site / "lost", filled, lose)
+    open_gene(page, server, "lost", "GSTM3")
+    assert "variant_start" in page.locator(".warning").inner_text()
+    assert page.locator("#drivers-heading + p").inner_text() == "unknown"
+
+
 @pytest.mark.parametrize(
     ("gene", "says"),
     [

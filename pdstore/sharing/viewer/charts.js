@@ -31,9 +31,14 @@ export function tickLabels(values) {
   const largest = Math.max(...values.map(Math.abs));
   if (largest >= 1e6 || step < 1e-4) return values.map((value) => minus(Number(value.toPrecision(3)).toExponential()));
   const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return values.map((value) => minus((Math.abs(value) < step / 2 ? 0 : value).toLocaleString("en-US", {
-    minimumFractionDigits: decimals, maximumFractionDigits: decimals,
-  })));
+  return values.map((value) =>
+    minus(
+      (Math.abs(value) < step / 2 ? 0 : value).toLocaleString("en-US", {
+        minimumFractionDigits: decimals,
+        maximumFractionDigits: decimals,
+      }),
+    ),
+  );
 }
 
 /** Least and greatest of some numbers, with room around them. */
@@ -80,7 +85,9 @@ export function frame({ width, height, x: xDomain, y: yDomain, xTitle, yTitle })
   });
   const middle = (plot.left + plot.right) / 2;
   xLines.forEach((line, i) => {
-    axes.append(svg("text", { class: "title", x: middle, y: plot.bottom + 34 + LINE * i, "text-anchor": "middle" }, line));
+    axes.append(
+      svg("text", { class: "title", x: middle, y: plot.bottom + 34 + LINE * i, "text-anchor": "middle" }, line),
+    );
   });
   const across = short(yTitle, Math.floor((plot.bottom + 6) / LETTER));
   const turned = `translate(13 ${(plot.top + plot.bottom) / 2}) rotate(-90)`;
@@ -99,7 +106,10 @@ export function zeroLines({ plot, x, y }, { vertical = true, horizontal = true }
 
 /** Many points as one path. */
 export function dots(points, kind) {
-  return svg("path", { class: `dots ${kind}`, d: points.map(([x, y]) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`).join("") });
+  return svg("path", {
+    class: `dots ${kind}`,
+    d: points.map(([x, y]) => `M${x.toFixed(1)} ${y.toFixed(1)}h0`).join(""),
+  });
 }
 
 /** A marker whose shape says as much as its colour: circle, triangle or square. */
@@ -116,7 +126,14 @@ export function marker(support, x, y, size = 5) {
 export function placeLabel(at, taken, plot, below) {
   const width = 14;
   const away = below ? 15 : -15;
-  const places = [[0, away], [14, away], [-14, away], [15, 0], [-15, 0], [0, -away]];
+  const places = [
+    [0, away],
+    [14, away],
+    [-14, away],
+    [15, 0],
+    [-15, 0],
+    [0, -away],
+  ];
   for (const [dx, dy] of places) {
     const [x, y] = [at[0] + dx, at[1] + dy];
     const isInside = x > plot.left + width / 2 && x < plot.right - width / 2 && y > plot.top + 6 && y < plot.bottom - 6;

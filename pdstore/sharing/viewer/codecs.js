@@ -9,7 +9,18 @@ export const MOST_BYTES = 512 * 2 ** 20;
 
 /** Data type → bytes of an element; of a string, what its length takes at least. */
 export const ITEM_BYTES = {
-  bool: 1, int8: 1, uint8: 1, int16: 2, uint16: 2, int32: 4, uint32: 4, int64: 8, uint64: 8, float32: 4, float64: 8, string: 4,
+  bool: 1,
+  int8: 1,
+  uint8: 1,
+  int16: 2,
+  uint16: 2,
+  int32: 4,
+  uint32: 4,
+  int64: 8,
+  uint64: 8,
+  float32: 4,
+  float64: 8,
+  string: 4,
 };
 
 const ZSTD_MAGIC = 0xfd2fb528;

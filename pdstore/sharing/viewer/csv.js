@@ -17,7 +17,9 @@ export function csvText(header, rows) {
 /** Hand a CSV file to the person. */
 export function download(name, text) {
   const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  const safe = plain(name).replace(/[^\w.-]+/g, "_").replace(/^\.+/, "");
+  const safe = plain(name)
+    .replace(/[^\w.-]+/g, "_")
+    .replace(/^\.+/, "");
   const link = element("a", { href: url, download: safe });
   link.click();
   // The browser reads it after this turn of the event loop.

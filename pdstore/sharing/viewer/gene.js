@@ -78,13 +78,10 @@ function windowOf(store, model) {
 
 /** The variants of a gene's window that have an ISM or a slope, by position; the drivers of them, the main one first. */
 async function readVariants(store, genes, model, window, row, values) {
-  const [[start], [inWindow]] = await Promise.all(
-    ["variant_start", "variant_count"].map(async (name) => (await store.readRow(`windows/${window}/${name}`, row)) ?? [NaN]),
-  );
-  if (!(inWindow > 0)) {
-    const noneKnown = values.driver_count === null;
-    return { variants: inWindow === 0 && !noneKnown ? [] : null, drivers: noneKnown ? null : [] };
-  }
+  const slice = ["variant_start", "variant_count"].map((name) => `windows/${window}/${name}`);
+  const [start, inWindow] = await Promise.all(slice.map((path) => store.readRow(path, row)));
+  if (start === null || inWindow === null) return { damage: slice.filter((path) => store.has(path)) };
+  if (!(inWindow[0] > 0)) return values.driver_count === null ? {} : { variants: [], drivers: [] };
   const paths = {
     rank: `statistics/${model}/driver_rank`,
     r: `statistics/${model}/pearson_r_with_prediction`,
@@ -98,9 +95,9 @@ async function readVariants(store, genes, model, window, row, values) {
   const damage = names.filter((name) => of[name] === null && store.has(paths[name])).map((name) => paths[name]);
   const columns = columnsWith(of);
   if (!columns.length) return { variants: null, drivers: driversOf([], of, values), damage };
-  const low = start + columns[0];
-  const rows = columns.map((column) => start + column - low);
-  const about = await readRows(store, low, start + columns.at(-1) + 1);
+  const low = start[0] + columns[0];
+  const rows = columns.map((column) => start[0] + column - low);
+  const about = await readRows(store, low, start[0] + columns.at(-1) + 1);
   const { contig, tss } = genes.columns;
   const variants = columns.map((column, i) => {
     const at = rows[i];
@@ -108,7 +105,10 @@ async function readVariants(store, genes, model, window, row, values) {
     const [ism, slope] = [of.ism, of.slope].map((numbers) => orNull(numbers?.[column]));
     const rank = of.rank?.[column] > 0 ? of.rank[column] : null;
     return {
-      variant: position === null ? `${contig[row]}:unknown` : variantName(contig[row], position, about.ref?.[at], about.alt?.[at]),
+      variant:
+        position === null
+          ? `${contig[row]}:unknown`
+          : variantName(contig[row], position, about.ref?.[at], about.alt?.[at]),
       position,
       distance_to_tss: position === null ? null : position - tss[row],
       allele_frequency: orNull(about.allele_frequency?.[at]),
@@ -159,7 +159,9 @@ async function readPeople(store, model, row, values) {
   const scatter = `scatter/${model}`;
   if (store.has(`${scatter}/people`)) return readDensity(store, scatter, row, values);
   const observed = store.has("expression/residual") ? "expression/residual" : "expression/observed";
-  const [x, y] = await Promise.all([observed, `predictions/${model}/expression`].map((path) => store.readRow(path, row)));
+  const [x, y] = await Promise.all(
+    [observed, `predictions/${model}/expression`].map((path) => store.readRow(path, row)),
+  );
   if (x === null || y === null || x.length !== y.length) return null;
   const points = Array.from(x, (value, person) => [value, y[person]]).filter((point) => point.every(Number.isFinite));
   return points.length ? { points, residual: observed.endsWith("residual") } : null;

@@ -44,7 +44,8 @@ export function slopesFigure(answer) {
   };
   return figure({
     title: "ISM against eQTL slope",
-    about: "A point a variant. A driver whose ISM has the sign of its eQTL slope, in the shaded quadrants, is supported.",
+    about:
+      "A point a variant. A driver whose ISM has the sign of its eQTL slope, in the shaded quadrants, is supported.",
     text:
       `ISM against eQTL slope of ${counted(variants.length, "variant")}. Drivers: ${of("supported")} supported, ` +
       `${of("unsupported")} unsupported, ${of("undetermined")} undetermined. The values are in the table of drivers.`,
@@ -60,7 +61,10 @@ export function ismFigure(answer) {
   if (!variants.length) return null;
   const drivers = (answer.drivers ?? []).filter(({ ism, position }) => ism !== null && position !== null);
   const others = variants.filter(({ driver_rank: rank }) => rank === null);
-  const [, reach] = extent(variants.map((variant) => Math.abs(variant.distance_to_tss)), 0);
+  const [, reach] = extent(
+    variants.map((variant) => Math.abs(variant.distance_to_tss)),
+    0,
+  );
   const [unit, scale] = reach >= KILOBASES_FROM ? ["kb", 1e-3] : ["bp", 1];
   const reading = answer.gene.strand === "+" ? "to the right (+)" : "to the left (−)";
   const contig = short(answer.gene.contig, 20);
@@ -71,11 +75,17 @@ export function ismFigure(answer) {
     const axes = frame({ width, height, x, y, xTitle, yTitle: ISM_TITLE });
     const place = (variant) => [axes.x(variant.distance_to_tss * scale), axes.y(variant.ism)];
     const foot = axes.y(0);
-    const stems = (which) => which.map(place).map(([px, py]) => `M${px.toFixed(1)} ${foot.toFixed(1)}V${py.toFixed(1)}`).join("");
+    const stems = (which) =>
+      which
+        .map(place)
+        .map(([px, py]) => `M${px.toFixed(1)} ${foot.toFixed(1)}V${py.toFixed(1)}`)
+        .join("");
     const taken = [];
     const labels = drivers.slice(0, LABELLED).flatMap((driver) => {
       const at = placeLabel(place(driver), taken, axes.plot, driver.ism < 0);
-      return at === null ? [] : [svg("text", { class: `rank ${driver.support}`, x: at[0], y: at[1] }, driver.driver_rank)];
+      return at === null
+        ? []
+        : [svg("text", { class: `rank ${driver.support}`, x: at[0], y: at[1] }, driver.driver_rank)];
     });
     return {
       nodes: [
@@ -111,26 +121,32 @@ export function ismFigure(answer) {
 function peopleFigure(answer) {
   const { points, residual } = answer.people;
   const line = leastSquares(points);
-  const ends = extent(points.map((point) => point[0]), 0);
+  const ends = extent(
+    points.map((point) => point[0]),
+    0,
+  );
   const draw = (width, height) => {
     const x = extent(ends);
     const y = extent([...points.map((point) => point[1]), ...(line ? ends.map(line) : [])]);
     const axes = frame({ width, height, x, y, ...expressionTitles(answer, residual) });
     const places = points.map(([observed, predicted]) => [axes.x(observed), axes.y(predicted)]);
-    const fit = line && svg("path", {
-      class: "fit",
-      d: `M${axes.x(ends[0])} ${axes.y(line(ends[0]))}L${axes.x(ends[1])} ${axes.y(line(ends[1]))}`,
-    });
+    const fit =
+      line &&
+      svg("path", {
+        class: "fit",
+        d: `M${axes.x(ends[0])} ${axes.y(line(ends[0]))}L${axes.x(ends[1])} ${axes.y(line(ends[1]))}`,
+      });
     const targets = points.map(([observed, predicted], i) => ({
-      x: places[i][0], y: places[i][1], text: `observed ${number(observed)}, predicted ${number(predicted)}`,
+      x: places[i][0],
+      y: places[i][1],
+      text: `observed ${number(observed)}, predicted ${number(predicted)}`,
     }));
     return { nodes: [axes.axes, dots(places, "people"), ...(fit ? [fit] : [])], targets };
   };
   return figure({
     title: "Predicted against observed expression",
     about: `A point a person, ${counted(points.length, "person").replace("persons", "people")}; the line is of least squares.`,
-    text:
-      `Predicted against observed expression of ${count(points.length)} people, R ${number(answer.values.pearson_r)}.`,
+    text: `Predicted against observed expression of ${count(points.length)} people, R ${number(answer.values.pearson_r)}.`,
     height: HEIGHT,
     draw,
   });
@@ -139,11 +155,22 @@ function peopleFigure(answer) {
 function densityFigure(answer) {
   const { cells, edges, minPeople } = answer.people;
   const people = cells.reduce((sum, cell) => sum + cell.people, 0);
-  const [least, most] = cells.length ? extent(cells.map((cell) => cell.people), 0) : [0, 1];
+  const [least, most] = cells.length
+    ? extent(
+        cells.map((cell) => cell.people),
+        0,
+      )
+    : [0, 1];
   const opacity = (number) => (0.15 + 0.85 * Math.sqrt(number / most)).toFixed(3);
   const draw = (width, height) => {
     const [x, y] = edges.map((each) => [each[0], each.at(-1)]);
-    const axes = frame({ width, height, x: x[0] < x[1] ? x : extent(x), y: y[0] < y[1] ? y : extent(y), ...expressionTitles(answer) });
+    const axes = frame({
+      width,
+      height,
+      x: x[0] < x[1] ? x : extent(x),
+      y: y[0] < y[1] ? y : extent(y),
+      ...expressionTitles(answer),
+    });
     const boxes = cells.map((cell) => {
       const [left, right] = [axes.x(edges[0][cell.x]), axes.x(edges[0][cell.x + 1])];
       const [bottom, top] = [axes.y(edges[1][cell.y]), axes.y(edges[1][cell.y + 1])];
@@ -151,7 +178,12 @@ function densityFigure(answer) {
     });
     const rectangles = boxes.map((box) =>
       svg("rect", {
-        class: "cell", x: box.left, y: box.top, width: box.width, height: box.height, "fill-opacity": opacity(box.cell.people),
+        class: "cell",
+        x: box.left,
+        y: box.top,
+        width: box.width,
+        height: box.height,
+        "fill-opacity": opacity(box.cell.people),
       }),
     );
     const range = (axis, i) => `${number(edges[axis][i])} to ${number(edges[axis][i + 1])}`;
@@ -163,15 +195,20 @@ function densityFigure(answer) {
     return { nodes: [...rectangles, axes.axes], targets };
   };
   const shown = cells.length ? [...new Set([least, Math.round((least + most) / 2), most])] : [];
-  const withheld = minPeople === null ? "an empty cell is not known" : `an empty cell has fewer than ${count(minPeople)} people`;
+  const withheld =
+    minPeople === null ? "an empty cell is not known" : `an empty cell has fewer than ${count(minPeople)} people`;
   return figure({
     title: "Predicted against observed expression",
     about: `People in cells of a coarse grid, ${count(people)} of them; ${withheld}.`,
     text:
-      `How many people have which observed and predicted expression: ${count(people)} people in ${counted(cells.length, "cell")}, ` +
+      `How many people have which observed and predicted expression: ${count(people)} people in ` +
+      `${counted(cells.length, "cell")}, ` +
       `R ${number(answer.values.pearson_r)}.`,
     legend: shown.map((number) =>
-      legendEntry(svg("rect", { class: "cell", width: 14, height: 14, y: 1, "fill-opacity": opacity(number) }), `${count(number)} people`),
+      legendEntry(
+        svg("rect", { class: "cell", width: 14, height: 14, y: 1, "fill-opacity": opacity(number) }),
+        `${count(number)} people`,
+      ),
     ),
     height: HEIGHT,
     draw,
@@ -198,7 +235,9 @@ function supportLegend(drivers, others) {
   const entries = SUPPORTS.map((word) => [word, drivers.filter(({ support }) => support === word).length])
     .filter(([, number]) => number > 0)
     .map(([word, number]) => legendEntry(marker(word, 8, 8), `${counted(number, "driver")} ${word}`));
-  return others.length ? [...entries, legendEntry(dots([[8, 8]], "other"), counted(others.length, "other variant"))] : entries;
+  return others.length
+    ? [...entries, legendEntry(dots([[8, 8]], "other"), counted(others.length, "other variant"))]
+    : entries;
 }
 
 function target([x, y], variant) {

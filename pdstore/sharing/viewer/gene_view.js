@@ -6,8 +6,17 @@ import { ismFigure, predictionFigure, slopesFigure } from "./gene_charts.js";
 import { count, counted, distance, known, minus, number, short, UNKNOWN } from "./words.js";
 
 const VARIANT_FIELDS = [
-  "variant", "position", "distance_to_tss", "allele_frequency", "ism", "eqtl_slope", "eqtl_p", "pearson_r_with_prediction",
-  "driver_rank", "main", "support",
+  "variant",
+  "position",
+  "distance_to_tss",
+  "allele_frequency",
+  "ism",
+  "eqtl_slope",
+  "eqtl_p",
+  "pearson_r_with_prediction",
+  "driver_rank",
+  "main",
+  "support",
 ];
 const UNDEFINED = "undefined: no prediction, ISM does not add up to it, no allele varies, or under 3 people";
 
@@ -17,9 +26,11 @@ export function geneView(store, answer) {
   return [
     element("p", { class: "place" }, identity(answer)),
     damageNote(answer),
-    element("dl", { class: "facts" }, ...facts(store, answer).flatMap(([term, ...parts]) => [
-      element("dt", {}, term), element("dd", {}, ...parts),
-    ])),
+    element(
+      "dl",
+      { class: "facts" },
+      ...facts(store, answer).flatMap(([term, ...parts]) => [element("dt", {}, term), element("dd", {}, ...parts)]),
+    ),
     figures.length ? element("div", { class: "charts" }, ...figures) : null,
     driversSection(store, answer),
   ];
@@ -32,7 +43,11 @@ function identity({ gene, model }) {
 
 function damageNote({ damage }) {
   if (!damage.length) return null;
-  return element("p", { class: "warning" }, `Missing from the store, and shown as unknown: the chunk of this gene in ${damage.join(", ")}.`);
+  return element(
+    "p",
+    { class: "warning" },
+    `Missing from the store, and shown as unknown: the chunk of this gene in ${damage.join(", ")}.`,
+  );
 }
 
 function facts(store, answer) {
@@ -42,7 +57,10 @@ function facts(store, answer) {
     ["significance", significance(values)],
     ["expression", expression(values)],
     ["support", ...supportWords(store, answer)],
-    lead && ["lead eQTL", `R = ${number(lead.pearson_r)} (p = ${number(lead.p_value)}), ${number(lead.distance, 0)} bp from the TSS`],
+    lead && [
+      "lead eQTL",
+      `R = ${number(lead.pearson_r)} (p = ${number(lead.p_value)}), ${number(lead.distance, 0)} bp from the TSS`,
+    ],
   ].filter((fact) => fact && fact[1] !== null);
 }
 
@@ -54,7 +72,9 @@ function correlation(store, { values, status }) {
     const reason =
       people === 0
         ? "expression was not measured"
-        : people < 3 ? "that is too few" : "the prediction or the expression does not vary";
+        : people < 3
+          ? "that is too few"
+          : "the prediction or the expression does not vary";
     return [`none over ${count(people)} people: ${reason}`];
   }
   const interval = values.r_ci_low === null ? "" : ` [${number(values.r_ci_low)}, ${number(values.r_ci_high)}]`;
@@ -94,7 +114,11 @@ function supportWords(store, { support }) {
 function driversSection(store, answer) {
   const { drivers, driversWithheld } = answer;
   const withheld = driversWithheld
-    ? element("p", { class: "withheld" }, `${counted(driversWithheld, "driver")} of this gene carried by too few people: not shown.`)
+    ? element(
+        "p",
+        { class: "withheld" },
+        `${counted(driversWithheld, "driver")} of this gene carried by too few people: not shown.`,
+      )
     : null;
   return element(
     "section",
@@ -122,11 +146,22 @@ function variantTable(variants) {
     element("th", { scope: "col", class: i > 0 && i < headings.length - 1 ? "number" : null }, heading),
   );
   const rows = variants.map((variant) => {
-    const numbers = [variant.allele_frequency, variant.ism, variant.eqtl_slope, variant.eqtl_p, variant.pearson_r_with_prediction];
+    const numbers = [
+      variant.allele_frequency,
+      variant.ism,
+      variant.eqtl_slope,
+      variant.eqtl_p,
+      variant.pearson_r_with_prediction,
+    ];
     return element(
       "tr",
       { class: variant.main ? "main" : null },
-      element("th", { scope: "row" }, shortVariant(variant.variant), variant.main ? element("span", { class: "mark" }, "main") : null),
+      element(
+        "th",
+        { scope: "row" },
+        shortVariant(variant.variant),
+        variant.main ? element("span", { class: "mark" }, "main") : null,
+      ),
       element("td", { class: "number" }, distance(variant.distance_to_tss)),
       ...numbers.map((value) => element("td", { class: "number" }, known(value) ? number(value) : UNKNOWN)),
       element("td", {}, badge(variant.support)),
@@ -141,7 +176,11 @@ function variantTable(variants) {
     element("thead", {}, element("tr", {}, ...head)),
     element("tbody", {}, ...rows),
   );
-  const scroller = element("div", { class: "scroller", role: "region", tabindex: 0, "aria-labelledby": "drivers-heading" }, table);
+  const scroller = element(
+    "div",
+    { class: "scroller", role: "region", tabindex: 0, "aria-labelledby": "drivers-heading" },
+    table,
+  );
   return element("div", {}, scroller, element("p", { class: "note" }, about));
 }
 
@@ -152,7 +191,12 @@ function downloads(answer) {
     { class: "downloads" },
     drivers?.length ? downloadButton("Download drivers (CSV)", answer, "drivers", drivers) : null,
     variants?.length
-      ? downloadButton(`Download ${counted(variants.length, "variant")} with ISM or slope (CSV)`, answer, "variants", variants)
+      ? downloadButton(
+          `Download ${counted(variants.length, "variant")} with ISM or slope (CSV)`,
+          answer,
+          "variants",
+          variants,
+        )
       : null,
   );
 }
@@ -173,5 +217,8 @@ function badge(word) {
 
 /** A variant's name with its long alleles cut: an insertion may have thousands of letters. */
 function shortVariant(name) {
-  return name.split(":").map((part) => short(part, 24)).join(":");
+  return name
+    .split(":")
+    .map((part) => short(part, 24))
+    .join(":");
 }

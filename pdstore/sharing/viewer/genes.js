@@ -11,17 +11,49 @@ export const ALPHA = 0.05;
 
 /** Statistics of a gene, in the order in which pdstore writes them. */
 export const STATISTICS = [
-  "n_samples", "pearson_r", "r_ci_low", "r_ci_high", "p_value", "null_mean", "null_sd", "null_t", "null_p", "fdr",
-  "empirical_p", "empirical_fdr", "observed_mean", "observed_sd", "prediction_mean", "prediction_sd",
-  "reference_prediction", "linear_approximation_r", "driver_count", "fraction_supported", "weighted_fraction_supported",
+  "n_samples",
+  "pearson_r",
+  "r_ci_low",
+  "r_ci_high",
+  "p_value",
+  "null_mean",
+  "null_sd",
+  "null_t",
+  "null_p",
+  "fdr",
+  "empirical_p",
+  "empirical_fdr",
+  "observed_mean",
+  "observed_sd",
+  "prediction_mean",
+  "prediction_sd",
+  "reference_prediction",
+  "linear_approximation_r",
+  "driver_count",
+  "fraction_supported",
+  "weighted_fraction_supported",
 ];
 /** Those of them that the page of all genes shows. */
 export const SHOWN_STATISTICS = [
-  "n_samples", "pearson_r", "r_ci_low", "r_ci_high", "p_value", "fdr", "empirical_fdr", "driver_count", "fraction_supported",
+  "n_samples",
+  "pearson_r",
+  "r_ci_low",
+  "r_ci_high",
+  "p_value",
+  "fdr",
+  "empirical_fdr",
+  "driver_count",
+  "fraction_supported",
 ];
 /** Statistics that are counts: -1 where they are not filled. */
 export const COUNTS = ["n_samples", "driver_count"];
-const GENE_COLUMNS = { gene: "gene_name", id: "gene_id", contig: "gene_contig", tss: "gene_tss", strand: "gene_strand" };
+const GENE_COLUMNS = {
+  gene: "gene_name",
+  id: "gene_id",
+  contig: "gene_contig",
+  tss: "gene_tss",
+  strand: "gene_strand",
+};
 const ENSEMBL_VERSION = /^(ENS[A-Z]*G\d+)\.\d+/;
 
 /** Names and places of all genes, and how to find one. */
@@ -118,7 +150,10 @@ export async function readStatistics(store, model, names, rows) {
   const entries = names.map((name) => {
     const values = columns[asked.indexOf(name)] ?? new Float64Array(rows).fill(NaN);
     if (values.length !== rows) {
-      throw new StoreError("damaged", `statistics/${model}/${name} is not of all genes: get the store again from a copy.`);
+      throw new StoreError(
+        "damaged",
+        `statistics/${model}/${name} is not of all genes: get the store again from a copy.`,
+      );
     }
     const unfilled = (value, row) => (COUNTS.includes(name) && value < 0) || (!store.isSummary && !(mark?.[row] >= 0));
     return [name, values.map((value, row) => (unfilled(value, row) ? NaN : value))];
@@ -186,7 +221,9 @@ export function sorted(columns, rows, column, falling) {
   const compare =
     column === "contig"
       ? (a, b) => byText(values)(a, b) || byNumber(columns.tss)(a, b)
-      : values instanceof Float64Array ? byNumber(values) : byText(values);
+      : values instanceof Float64Array
+        ? byNumber(values)
+        : byText(values);
   const missing = (row) => values[row] === null || values[row] === "" || Number.isNaN(values[row]);
   return [...rows].sort((a, b) => missing(a) - missing(b) || (missing(a) ? 0 : compare(a, b)) || byAbsR(a, b));
 }

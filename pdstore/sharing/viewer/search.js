@@ -59,7 +59,12 @@ export function setUpSearch(genes, open) {
       return say(`${found.length} genes are called ${wanted}: ask for one of ${ids.join(", ")}`);
     }
     if (rows.length === 1) return choose(rows[0]);
-    const close = rows.length ? `; close are ${rows.slice(0, 5).map((row) => label(genes, row)).join(", ")}` : "";
+    const close = rows.length
+      ? `; close are ${rows
+          .slice(0, 5)
+          .map((row) => label(genes, row))
+          .join(", ")}`
+      : "";
     return say(`No gene ${wanted} in the store${close}.`);
   };
 

@@ -71,7 +71,8 @@ export class Store {
 
   /** Number of genes. */
   get geneCount() {
-    if (!this.has("genes/gene_id")) throw new StoreError("refused", "The store has no genes: get it again from a copy.");
+    if (!this.has("genes/gene_id"))
+      throw new StoreError("refused", "The store has no genes: get it again from a copy.");
     const [genes] = this.shape("genes/gene_id");
     if (genes > MOST_GENES) {
       throw new StoreError("refused", `The store says it has ${count(genes)} genes: too many for this page.`);
@@ -158,7 +159,8 @@ export class Store {
 export async function openStore(url) {
   let bytes;
   try {
-    bytes = await fetchBytes(new URL("zarr.json", url));
+    // A store that was published again has other metadata.
+    bytes = await fetchBytes(new URL("zarr.json", url), "no-cache");
   } catch (error) {
     if (error.kind !== "absent") throw error;
     throw new StoreError("absent", `There is no store at ${url.href}: it has no zarr.json.`);
@@ -171,7 +173,10 @@ export async function openStore(url) {
   const format = attributes.pdstore_format;
   if (format !== FORMAT) {
     const age = format > FORMAT ? "newer than this page knows" : "older than this page reads";
-    throw new StoreError("refused", `The store has format ${short(plain(format), 20)}, ${age} (${FORMAT}): publish it again.`);
+    throw new StoreError(
+      "refused",
+      `The store has format ${short(plain(format), 20)}, ${age} (${FORMAT}): publish it again.`,
+    );
   }
   if (!isObject(root.consolidated_metadata?.metadata)) {
     throw new StoreError("refused", "The store has no consolidated metadata: run pdstore publish.");
@@ -179,10 +184,10 @@ export async function openStore(url) {
   return new Store(url, root);
 }
 
-async function fetchBytes(url) {
+async function fetchBytes(url, cache = "default") {
   let response;
   try {
-    response = await fetch(url, { credentials: "same-origin" });
+    response = await fetch(url, { cache });
     if (response.ok) return new Uint8Array(await response.arrayBuffer());
   } catch {
     throw new StoreError("network", "The store cannot be reached: is the network there?");
@@ -208,7 +213,11 @@ function checkedMetadata(path, node) {
     codecs.every((codec) => CODECS.includes(codec?.name) && (codec.configuration?.endian ?? "little") === "little") &&
     chunks.slice(1).every((length, i) => length === shape[i + 1] || shape[i + 1] === 0);
   if (!readable) throw new StoreError("refused", `${path} has a layout that this page does not read.`);
-  checkSize(path, chunks.reduce((product, length) => product * length, ITEM_BYTES[node.data_type]), 1);
+  checkSize(
+    path,
+    chunks.reduce((product, length) => product * length, ITEM_BYTES[node.data_type]),
+    1,
+  );
   return {
     zarr_format: 3,
     node_type: "array",

@@ -9,7 +9,13 @@ const ROWS_A_PAGE = 50;
 const COLUMNS = [
   { name: "gene", heading: "gene" },
   { name: "pearson_r", heading: "R", falling: true, isNumber: true },
-  { name: "r_ci_low", heading: "R from", falling: true, isNumber: true, about: "lower end of the 95% bootstrap interval" },
+  {
+    name: "r_ci_low",
+    heading: "R from",
+    falling: true,
+    isNumber: true,
+    about: "lower end of the 95% bootstrap interval",
+  },
   { name: "r_ci_high", heading: "to", falling: true, isNumber: true, about: "upper end of the 95% bootstrap interval" },
   { name: "n_samples", heading: "people", falling: true, isNumber: true },
   { name: "p_value", heading: "p", isNumber: true, about: "two-sided p of R" },
@@ -17,7 +23,13 @@ const COLUMNS = [
   { name: "empirical_fdr", heading: "empirical FDR", isNumber: true },
   { name: "status", heading: "correlation" },
   { name: "driver_count", heading: "drivers", falling: true, isNumber: true },
-  { name: "fraction_supported", heading: "supported", falling: true, isNumber: true, about: "fraction of drivers supported" },
+  {
+    name: "fraction_supported",
+    heading: "supported",
+    falling: true,
+    isNumber: true,
+    about: "fraction of drivers supported",
+  },
   { name: "support", heading: "support" },
   { name: "contig", heading: "TSS" },
   { name: "id", heading: "identifier" },
@@ -71,7 +83,8 @@ export class GeneTable {
 
   #wanted() {
     const field = (name) => this.filters.elements.namedItem(name).value;
-    const limit = (name) => (field(name).trim() === "" || Number.isNaN(Number(field(name))) ? null : Number(field(name)));
+    const limit = (name) =>
+      field(name).trim() === "" || Number.isNaN(Number(field(name))) ? null : Number(field(name));
     return {
       text: field("text"),
       status: field("status"),
@@ -100,7 +113,10 @@ export class GeneTable {
     fill(byId("genes-shown"), `${matching}${here}`);
     const columns = this.#shown();
     fill(byId("genes-head"), element("tr", {}, ...columns.map((column) => this.#heading(column))));
-    fill(byId("genes-body"), ...shown.map((row) => element("tr", {}, ...columns.map((column) => this.#cell(column, row)))));
+    fill(
+      byId("genes-body"),
+      ...shown.map((row) => element("tr", {}, ...columns.map((column) => this.#cell(column, row)))),
+    );
   }
 
   #heading({ name, heading, about = null, falling = false, isNumber = false }) {
@@ -119,7 +135,11 @@ export class GeneTable {
   #cell({ name, isNumber = false }, row) {
     const value = this.#columns[name][row];
     if (name === "gene") {
-      return element("th", { scope: "row" }, element("a", { href: this.#linkTo(row) }, short(label(this.#genes, row), 40)));
+      return element(
+        "th",
+        { scope: "row" },
+        element("a", { href: this.#linkTo(row) }, short(label(this.#genes, row), 40)),
+      );
     }
     if (name === "contig") return element("td", {}, short(this.#genes.place(row), 60));
     if (!isNumber) return element("td", { class: value }, value ? short(value, 40) : UNKNOWN);

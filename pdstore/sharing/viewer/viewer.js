@@ -6,7 +6,16 @@ import { StoreError } from "./errors.js";
 import { queryGene } from "./gene.js";
 import { geneView } from "./gene_view.js";
 import {
-  FDR_COLUMN, filledModels, label, readGenes, readStatistics, SHOWN_STATISTICS, STATISTICS, summary, withStatus,
+  ALPHA,
+  FDR_COLUMN,
+  filledModels,
+  label,
+  readGenes,
+  readStatistics,
+  SHOWN_STATISTICS,
+  STATISTICS,
+  summary,
+  withStatus,
 } from "./genes.js";
 import { setUpSearch } from "./search.js";
 import { openStore } from "./store.js";
@@ -80,7 +89,10 @@ async function show() {
     say("");
     const model = wanted.model ?? page.models[0];
     if (!page.models.includes(model)) {
-      throw new StoreError("refused", `The store holds no predictions of model ${short(plain(model), 60)}; it holds ${page.models.join(", ")}.`);
+      throw new StoreError(
+        "refused",
+        `The store holds no predictions of model ${short(plain(model), 60)}; it holds ${page.models.join(", ")}.`,
+      );
     }
     byId("model").value = model;
     if (wanted.gene === null) await showGenes(model, isCurrent);
@@ -101,7 +113,9 @@ async function showGenes(model, isCurrent) {
   volcano.update(page.genes, columns, page.fdrKind);
   table.update(page.genes, columns, page.fdrKind);
   const { genes, correlated, anticorrelated, other } = summary(columns);
-  const text = `${count(genes)} genes with R: ${count(correlated)} correlated, ${count(anticorrelated)} anticorrelated, ${count(other)} not significant at FDR 0.05.`;
+  const text =
+    `${count(genes)} genes with R: ${count(correlated)} correlated, ${count(anticorrelated)} anticorrelated, ` +
+    `${count(other)} not significant at FDR ${ALPHA}.`;
   fill(byId("summary"), text);
 }
 
@@ -121,7 +135,8 @@ async function columnsOf(model, isCurrent) {
   const statistics = await statisticsOf(model);
   if (!isCurrent()) return null;
   say("");
-  page.fdrKind ??= statistics.fdr.some(Number.isFinite) || !statistics.empirical_fdr.some(Number.isFinite) ? "published" : "empirical";
+  page.fdrKind ??=
+    statistics.fdr.some(Number.isFinite) || !statistics.empirical_fdr.some(Number.isFinite) ? "published" : "empirical";
   byId("fdr-kind").value = page.fdrKind;
   return withStatus(page.genes, statistics, page.fdrKind);
 }
@@ -136,7 +151,10 @@ async function showGene(name, model, isCurrent) {
   const body = byId("gene-body");
   if (rows.length !== 1) {
     document.title = page.store.name;
-    fill(heading, rows.length ? `${rows.length} genes are called ${short(name, 40)}` : `No gene ${short(name, 40)} in the store`);
+    fill(
+      heading,
+      rows.length ? `${rows.length} genes are called ${short(name, 40)}` : `No gene ${short(name, 40)} in the store`,
+    );
     const close = rows.length ? rows : closest(name);
     fill(body, close.length ? geneLinks(close, model) : null);
     return;
@@ -178,7 +196,11 @@ function showHeader() {
   const build = store.attributes.genome_build;
   fill(byId("store-name"), short(store.name, 80));
   const level = store.isSummary ? "summary" : "full";
-  const facts = [level, typeof build === "string" ? short(build, 40) : "genome build not known", genes && `${count(genes.count)} genes`];
+  const facts = [
+    level,
+    typeof build === "string" ? short(build, 40) : "genome build not known",
+    genes && `${count(genes.count)} genes`,
+  ];
   fill(byId("store-facts"), facts.filter(Boolean).join(" · "));
   fill(byId("model"), ...models.map((model) => element("option", { value: model }, short(model, 60))));
   // An option's value is what the store calls it, letter by letter.
@@ -216,7 +238,8 @@ function fail(error, again) {
   const message = byId("message");
   message.className = "message error";
   if (!(error instanceof StoreError)) console.error(error);
-  const text = error instanceof StoreError ? error.message : "The page failed at this store: see the browser's console.";
+  const text =
+    error instanceof StoreError ? error.message : "The page failed at this store: see the browser's console.";
   const retry = error.kind === "network" ? element("button", { type: "button", id: "retry" }, "Retry") : null;
   retry?.addEventListener("click", () => again());
   fill(message, text, retry);

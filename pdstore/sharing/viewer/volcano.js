@@ -79,7 +79,17 @@ export class Volcano {
       status: columns.status[row],
     }));
     const reach = Math.min(1, extent(this.#points.map((point) => Math.abs(point.r)).concat(0.1), 0.05)[1]);
-    const top = Math.max(2, ...[-Math.log10(ALPHA), extent(this.#points.map((point) => point.height), 0)[1]]) * 1.05;
+    const top =
+      Math.max(
+        2,
+        ...[
+          -Math.log10(ALPHA),
+          extent(
+            this.#points.map((point) => point.height),
+            0,
+          )[1],
+        ],
+      ) * 1.05;
     this.#full = { x: [-reach, reach], y: [-0.02 * top, top], fdrKind };
     this.#describe(floor, genes.count, fdrKind);
     this.#show(this.#full);
@@ -103,7 +113,8 @@ export class Volcano {
     fill(byId("volcano-about"), about);
     this.overlay.setAttribute(
       "aria-label",
-      `R against the ${fdrKind} false discovery rate. ${about} ${STATUSES.map((status) => `${of(status)} ${status}`).join(", ")}. ` +
+      `R against the ${fdrKind} false discovery rate. ${about} ` +
+        `${STATUSES.map((status) => `${of(status)} ${status}`).join(", ")}. ` +
         "The table of genes has the same values.",
     );
     byId("volcano-figure").classList.toggle("empty", !this.#points.length);
@@ -129,9 +140,11 @@ export class Volcano {
   #zoom(factor, at = null) {
     if (!this.#points.length || !this.#scales) return;
     const { plot, x, y } = this.#scales;
-    const middle = this.#cursor === null ? [(plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2] : this.#place(this.#cursor);
+    const middle =
+      this.#cursor === null ? [(plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2] : this.#place(this.#cursor);
     const [px, py] = at ?? middle;
-    const around = (centre, [low, high], full) => within([centre + (low - centre) * factor, centre + (high - centre) * factor], full);
+    const around = (centre, [low, high], full) =>
+      within([centre + (low - centre) * factor, centre + (high - centre) * factor], full);
     this.#show({
       ...this.#view,
       x: around(x.invert(px), this.#view.x, this.#full.x),
@@ -148,7 +161,11 @@ export class Volcano {
       const kept = Math.min(most, Math.max(least, shift));
       return [low + kept, high + kept];
     };
-    this.#show({ ...this.#view, x: moved(x, this.#view.x, dx, this.#full.x), y: moved(y, this.#view.y, dy, this.#full.y) });
+    this.#show({
+      ...this.#view,
+      x: moved(x, this.#view.x, dx, this.#full.x),
+      y: moved(y, this.#view.y, dy, this.#full.y),
+    });
   }
 
   #place(point) {
@@ -172,7 +189,9 @@ export class Volcano {
       axes.axes,
       zeroLines(axes, { horizontal: false }),
       isLineShown ? svg("path", { class: "alpha", d: `M${plot.left} ${lineAt}H${plot.right}` }) : null,
-      isLineShown ? svg("text", { class: "alpha", x: plot.right, y: lineAt - 4, "text-anchor": "end" }, `FDR ${ALPHA}`) : null,
+      isLineShown
+        ? svg("text", { class: "alpha", x: plot.right, y: lineAt - 4, "text-anchor": "end" }, `FDR ${ALPHA}`)
+        : null,
       svg("circle", { id: "volcano-cursor", r: 8, cx: -20, cy: -20 }),
       svg("rect", { id: "volcano-band" }),
     );
@@ -189,7 +208,8 @@ export class Volcano {
     const context = this.canvas.getContext("2d");
     context.scale(ratio, ratio);
     const { plot } = this.#scales;
-    const isInSight = ([x, y]) => x >= plot.left - 1 && x <= plot.right + 1 && y >= plot.top - 1 && y <= plot.bottom + 1;
+    const isInSight = ([x, y]) =>
+      x >= plot.left - 1 && x <= plot.right + 1 && y >= plot.top - 1 && y <= plot.bottom + 1;
     const styles = getComputedStyle(this.box);
     this.#targets = [];
     for (const status of STATUSES) {
@@ -304,7 +324,8 @@ export class Volcano {
   #pinch(moving, before, at) {
     const [, other] = [...this.#pointers].find(([id]) => id !== moving);
     const apart = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]);
-    if (apart(at) > 5 && apart(before) > 5) this.#zoom(apart(before) / apart(at), [(at[0] + other[0]) / 2, (at[1] + other[1]) / 2]);
+    if (apart(at) > 5 && apart(before) > 5)
+      this.#zoom(apart(before) / apart(at), [(at[0] + other[0]) / 2, (at[1] + other[1]) / 2]);
   }
 
   #dragTo(before, at) {

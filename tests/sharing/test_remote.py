@@ -247,40 +247,50 @@ def test_a_published_store_on_a_server_is_not_written_to(served: WebServer) -> N
         open_store(f"{served.url}full", "r+")
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """An S3 server over a folder, and the environment that leads to it."""
+@contextmanager
+def s3_server(folder: Path, *options: str) -> Iterator[str]:
+    """An S3 server over a folder, whose folders are buckets; its URL."""
     program = shutil.which("rclone") or str(Path(sys.executable).with_name("rclone"))
     if not Path(program).exists():
         if os.environ.get("CI") == "true":
             pytest.fail("CI needs rclone")
         pytest.skip("needs rclone")
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "bucket").mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    key, secret = "A" * 20, "b" * 40
-    command = [program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{key},{secret}"]
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
     environment = {"RCLONE_CONFIG": os.devnull, "PATH": os.environ["PATH"], "HOME": str(folder)}
-    process = subprocess.Popen([*command, "--vfs-cache-mode", "off"], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [program, "serve", "s3", str(folder), "--addr", address, "--vfs-cache-mode", "off", *options],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         for _ in range(200):
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                if probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0:
                     break
             time.sleep(0.05)
         else:
-            pytest.fail(f"rclone does not listen on port {port}")
+            pytest.fail(f"rclone does not listen on {address}")
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An S3 server, and the environment that leads to its bucket."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "bucket").mkdir()
+    key, secret = "A" * 20, "b" * 40
+    with s3_server(folder, "--auth-key", f"{key},{secret}") as url:
         yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL": url,
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_REGION": "us-east-1",
         }
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture
@@ -332,10 +342,19 @@ def test_s3_without_the_right_credentials_is_said_in_a_line(
         open_store("s3://bucket/full")
     with pytest.raises(StoreError, match="cannot be listed"):
         publish(str(filled), "s3://bucket/other", "summary", Quiet())
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(StoreError, match="no permission"):
-        open_store("s3://bucket/full")
+
+
+def test_a_public_store_in_s3_needs_no_credentials(
+    summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(summary, tmp_path / "bucket" / "store")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with s3_server(tmp_path) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert query_gene(open_store("s3://bucket/store"), GENE) == query_gene(open_store(summary), GENE)
+        assert verify("s3://bucket/store").findings == []
 
 
 def test_nothing_is_published_to_a_web_server(filled: Path) -> None:

@@ -172,7 +172,7 @@ async function readDensity(store, group, row) {
   if (!(observedBins <= MOST_BINS && predictionBins <= MOST_BINS)) {
     throw new StoreError("refused", `${group}/people has too many cells for this page.`);
   }
-  const { min_people: minPeople } = store.attributesOf(group);
+  const { min_people: minPeople, residualised } = store.attributesOf(group);
   const [people, ...edges] = await Promise.all(
     ["people", "observed_edge", "prediction_edge"].map((array) => store.readRow(`${group}/${array}`, row)),
   );
@@ -182,7 +182,12 @@ async function readDensity(store, group, row) {
   people.forEach((number, i) => {
     if (number > 0) cells.push({ x: Math.floor(i / predictionBins), y: i % predictionBins, people: number });
   });
-  return { cells, edges: edges.map((edge) => Array.from(edge)), minPeople: known(minPeople) ? minPeople : null };
+  return {
+    cells,
+    edges: edges.map((edge) => Array.from(edge)),
+    minPeople: known(minPeople) ? minPeople : null,
+    residual: residualised === true,
+  };
 }
 
 function orNull(value) {

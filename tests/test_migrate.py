@@ -112,7 +112,9 @@ def test_every_format_is_kept() -> None:
 def test_the_current_format_answers_what_it_answered(tmp_path: Path) -> None:
     path = store_of(FORMAT_VERSION, tmp_path)
     assert deviations(open_store(path).root) == []
-    assert answers_of(path) == recorded(FORMAT_VERSION)
+    for now, then in zip(answers_of(path), recorded(FORMAT_VERSION), strict=True):
+        # An answer may have more parts by now.
+        assert {part: now[part] for part in then} == then
 
 
 @pytest.mark.parametrize("format", OLDER)

@@ -33,6 +33,9 @@ _COLOURS = {
 }
 
 
+IN_NO_SUMMARY = "not in this summary: not filled, or too few people are behind it"
+
+
 def why_missing(store: "Store", answer: dict[str, Any]) -> str:
     """Why a gene has no statistics, and what would fill them."""
     from pdstore.query import window_of
@@ -40,7 +43,7 @@ def why_missing(store: "Store", answer: dict[str, Any]) -> str:
     from pdstore.store import genes_written
 
     if store.is_summary:
-        return "not in the published tables" if answer["withheld"] is None else "not in this summary"
+        return "not in the published tables" if answer["withheld"] is None else IN_NO_SUMMARY
     if answer["n_samples"] is not None:
         return NOT_FILLED
     if "published" in store.attributes:
@@ -74,7 +77,7 @@ def print_gene(console: Console, answer: dict[str, Any], missing: str = NOT_FILL
     """Print one answer of `pdstore.query.query_gene`, whole or in part; `missing` is why something is not there."""
     _print_name(console, answer["gene"], answer["model"])
     if "correlation" in answer:
-        _print_correlation(console, answer["correlation"], answer["n_samples"], _least(answer), missing)
+        _print_correlation(console, answer["correlation"], answer["n_samples"], missing)
     if "expression" in answer:
         _print_expression(console, answer["expression"])
     if answer.get("variants") is not None:
@@ -87,7 +90,7 @@ def print_gene(console: Console, answer: dict[str, Any], missing: str = NOT_FILL
             console, answer["drivers"], answer["n_samples"], "not filled" if "correlation" in answer else missing
         )
     if answer.get("withheld") and answer["withheld"]["drivers"]:
-        few = f"carried, or not carried, by fewer than {_least(answer)} people"
+        few = f"carried, or not carried, by fewer than {answer['withheld']['min_people']} people"
         _print_line(console, "withheld", f"{counted(answer['withheld']['drivers'], 'driver')}, {few}")
     if "support" in answer:
         _print_support(console, answer["support"])
@@ -181,14 +184,7 @@ def _print_name(console: Console, gene: dict[str, Any], model: str | None = None
     _print_hanging(console, "", 2, (plain(gene["name"]), "bold"), plain(where), of_model)
 
 
-def _least(answer: dict[str, Any]) -> int:
-    """People without whom a summary shows no correlation; 0 where the store withholds nothing."""
-    return (answer.get("withheld") or {}).get("min_people") or 0
-
-
-def _print_correlation(
-    console: Console, correlation: dict[str, Any], n_samples: int | None, least: int, missing: str
-) -> None:
+def _print_correlation(console: Console, correlation: dict[str, Any], n_samples: int | None, missing: str) -> None:
     if correlation["pearson_r"] is None:
         if n_samples is None:
             _print_line(console, "correlation", missing)
@@ -198,8 +194,6 @@ def _print_correlation(
         reason = (
             "expression was not measured"
             if n_samples == 0
-            else f"withheld, as this summary shows none of fewer than {least}"
-            if n_samples < least
             else "that is too few"
             if n_samples < 3
             else "the prediction or the expression does not vary"

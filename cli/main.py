@@ -1,6 +1,7 @@
 """The program `pdstore`: its commands, and how every error ends."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -56,6 +57,10 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
                 train.predixcan: train.INTERRUPTED,
             }
             note(said.get(command, "interrupted; nothing half-done was kept"))
+            if "distributed" not in sys.modules:
+                # What zarr was still to read is of no use; at a usual end it would tell of every piece of it.
+                sys.stdout.flush()
+                os._exit(130)
             raise typer.Exit(130) from None
 
     return run

@@ -1,6 +1,7 @@
 """pdstore publish: a copy to share."""
 
 import json
+import signal
 import sys
 from dataclasses import asdict
 from typing import Annotated, Literal
@@ -26,10 +27,14 @@ def command(
         int | None,
         typer.Option(
             "--min-carriers",
-            help="Of a summary: the least number of people who carry a shown variant, and who do not.",
+            help="Of a summary: the least number of people who carry a shown variant, and who do not; at least 3.",
             show_default="5",
         ),
     ] = None,
+    all_slopes: Annotated[
+        bool,
+        typer.Option("--all-slopes", help="Of a summary: eQTL slopes of all shown variants, not of drivers."),
+    ] = False,
     individual_level: Annotated[
         bool, typer.Option("--yes-individual-level", help="Publish people's genomes, names and predictions.")
     ] = False,
@@ -50,8 +55,12 @@ def command(
     """
     from pdstore.sharing.publish import publish
 
+    # As Ctrl-C: what was begun is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with CopyProgress("copying") as progress:
-        published = publish(store, target, level, progress, min_carriers, individual_level, title, author or ())
+        published = publish(
+            store, target, level, progress, min_carriers, all_slopes, individual_level, title, author or ()
+        )
     for remark in published.notes:
         note(f"warning: {remark}")
     if published.strays:
@@ -63,14 +72,11 @@ def command(
     typer.echo(plain(f"{target}: {level}, {counted(published.files, 'file')}, {size(published.bytes)}"))
     withheld = published.withheld
     if withheld is not None:
-        typer.echo(
-            f"variants shown  {withheld.variants_shown:,} of {withheld.variants:,} in windows; too few of the "
-            f"{withheld.people:,} people carry the others, or do not"
-        )
-        typer.echo(
-            f"not shown       {counted(withheld.drivers, 'driver')}, {counted(withheld.slopes, 'more eQTL slope')}"
-        )
-        if withheld.genes_without_correlation:
-            few = counted(withheld.genes_without_correlation, "gene")
-            typer.echo(f"                R of {few} whose expression too few people have")
+        typer.echo(f"variants shown  {withheld.variants_shown:,} of {withheld.variants:,} in windows")
+        hidden = [
+            counted(withheld.drivers, "driver"),
+            counted(withheld.slopes, "eQTL slope") + " of shown drivers",
+            "correlations of " + counted(withheld.genes, "gene"),
+        ]
+        typer.echo(f"withheld        {', '.join(hidden)}: too few of the {withheld.people:,} people are behind them")
     typer.echo(f"sha256 of manifest.json  {published.digest}")

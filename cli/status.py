@@ -56,12 +56,12 @@ def _print(status: Mapping[str, Any]) -> None:
 
     console = answer_console()
     build = f"  {status['genome_build']}" if status["genome_build"] else ""
+    people = "" if status["level"] == "summary" else f"  {status['people']:,} people"
     console.print(
         Text.assemble(
             (plain(status["store"]), "bold"),
             plain(
-                f"{build}  {status['people']:,} people  {status['genes']:,} genes  {status['variants']:,} variants  "
-                f"{size(status['bytes'])}"
+                f"{build}{people}  {status['genes']:,} genes  {status['variants']:,} variants  {size(status['bytes'])}"
             ),
         )
     )

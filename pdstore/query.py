@@ -129,10 +129,12 @@ def query_gene(
     if window is not None:
         of_gene[f"windows/{window}/variant_start"] = row
     # Once the statistics are filled, everything of the gene is: what is not there then was lost.
-    may_be_unfilled = n_samples is None or store.is_summary
-    values = read_together(store, of_gene) | read_together(store, _computed(row, model, window), may_be_unfilled)
+    values = read_together(store, of_gene) | _statistics(store, model, row, n_samples is None)
+    may_be_unfilled = n_samples is None
+    if store.is_summary:
+        may_be_unfilled = _number(values[f"statistics/{model}/driver_count"], missing=-1) is None
+    values |= read_together(store, _computed(row, model, window), may_be_unfilled)
     values |= {"genes/gene_id": np.array(gene_id), "genes/gene_name": np.array(symbol)}
-    values |= _statistics(store, model, row, may_be_unfilled)
     drivers = _drivers(store, values, model, window)
     variants = _all_variants(store, values, model, window) if all_variants else None
     return {
@@ -234,7 +236,8 @@ def _statistics(store: Store, model: str, row: int, may_be_unfilled: bool) -> di
     group = f"statistics/{model}"
     names = (*_CORRELATION_FIELDS.values(), *_EXPRESSION_FIELDS, "driver_count")
     if store.is_summary:
-        return read_together(store, {f"{group}/{name}": row for name in names}, may_be_unfilled)
+        # Written whole, of all genes: an array that is there is filled.
+        return read_together(store, {f"{group}/{name}": row for name in names})
     if may_be_unfilled:
         return dict.fromkeys(f"{group}/{name}" for name in names)
     over_genes = {f"{group}/{name}": row for name in FDR_FIELD.values()}

@@ -50,8 +50,8 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
     number = store.array("genes/gene_tss").shape[0]
     paths = [f"{parent}/{name}" for parent in FILLED for name in store.members(parent)]
     if store.is_summary:
-        # Such a group only says which models there are.
-        paths = [path for path in paths if store.arrays(path)]
+        # Such a group only says which models there are; windows have no haplotypes there.
+        paths = [path for path in paths if store.arrays(path) and not path.startswith("windows/")]
     groups = [_group_status(store, path, number) for path in paths]
     status = {
         "store": store.url,

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -75,8 +76,7 @@ class Store:
         """Raise `MissingDataError` where the store is a summary: nothing can be computed of it."""
         if self.is_summary:
             raise MissingDataError(
-                f"store {self.url} is a summary, without people's genotypes and predictions; make a store of your own "
-                "with pdstore init"
+                f"store {self.url} is a summary: people's genotypes and predictions are in the store that it is made of"
             )
 
     def group(self, path: str) -> zarr.Group:
@@ -309,8 +309,10 @@ def open_any_format(url: str | Path, mode: Mode = "r", lease: str | None = None,
         raise StoreError(f"store {name}: only a store in a folder can be written to")
     try:
         root = zarr.open_group(location.zarr_store(mode == "r"), mode=mode, zarr_format=3)
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError, *NO_METADATA, KeyError) as error:
+    except FileNotFoundError as error:
         raise StoreError(f"{name} is not a pdstore store: it holds no Zarr group of format 3") from error
+    except (*NO_METADATA, KeyError) as error:
+        raise StoreError(f"{name} is not a pdstore store, or is damaged: its zarr.json is none of a group") from error
     if root.attrs.get("pdstore_format") is None:
         raise StoreError(f"{name} is not a pdstore store: its attributes have no pdstore_format")
     consolidated = root.metadata.consolidated_metadata
@@ -320,6 +322,20 @@ def open_any_format(url: str | Path, mode: Mode = "r", lease: str | None = None,
     if mode == "r+" and "published" in root.attrs:
         raise StoreError(f"store {name} is published, and not to be changed: change the store that it was made of")
     return Store(location, root, lease)
+
+
+def check_new_store(target: Path) -> None:
+    """Raise `StoreError` where no store can be made: something is there, or no folder for it, or another store is."""
+    # As Path writes a URL.
+    if re.match(r"[a-z0-9]+:/", str(target)):
+        raise StoreError(f"{target} is a URL, but this makes a store in a folder of this machine")
+    if os.path.lexists(target):
+        raise StoreError(f"{target} exists already; name another folder, or remove it first")
+    if not target.absolute().parent.is_dir():
+        raise StoreError(f"store {target}: no folder {target.parent} to put it in")
+    outer = next((parent for parent in target.resolve().parents if (parent / "zarr.json").exists()), None)
+    if outer is not None:
+        raise StoreError(f"{target} lies inside the store {outer}, which it would be no part of; name another folder")
 
 
 @contextmanager
@@ -343,11 +359,8 @@ def new_store(target: Path, command: str) -> Iterator[tuple[Path, Path, list[Pat
     StoreError
         Something is at `target` already, or there is no folder for it.
     """
-    if os.path.lexists(target):
-        raise StoreError(f"{target} exists already; name another store with --store, or remove it first")
+    check_new_store(target)
     parent = target.absolute().parent
-    if not parent.is_dir():
-        raise StoreError(f"store {target}: no folder {target.parent} to put it in")
     prefix = f".{target.name}.{command}-"
     leftovers = sorted(parent.glob(f"{glob.escape(prefix)}*"))
     with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as scratch:

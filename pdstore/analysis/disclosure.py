@@ -1,5 +1,8 @@
 """What of a cohort may be shown without showing anybody: statistical disclosure control by a least number of people."""
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,3 +67,36 @@ def scatter_counts(
     edges = [values.mean() + reach * values.std() for values in (observed, prediction)]
     people = np.histogram2d(observed, prediction, bins=edges)[0].astype(np.int32)
     return np.where(people < min_people, 0, people).astype(np.int32), edges[0], edges[1]
+
+
+def populations_tell_of_few(populations: Sequence[NDArray[np.bool_]], min_people: int) -> bool:
+    """Whether numbers over some populations tell of few people: over one alone, or by the difference of two.
+
+    Parameters
+    ----------
+    populations : sequence of ndarray of bool, shape (people,)
+        Who is in each; empty ones tell of nobody.
+    min_people : int
+        Fewer people than that are few.
+    """
+    present = [people for people in populations if people.any()]
+    differences = [int((first ^ second).sum()) for first, second in combinations(present, 2)]
+    return any(0 < count < min_people for count in [*(int(people.sum()) for people in present), *differences])
+
+
+def few_deviate(values: NDArray[np.float64], min_people: int) -> bool:
+    """Whether all but few people have the same value, so that mean and sd, or an R, are those few people's.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (people,)
+        Without NaN. Values count as the same where they differ by less than a millionth of their range.
+    min_people : int
+        Fewer people than that are few.
+    """
+    if not values.size or not np.ptp(values) > 0:
+        return False
+    # A step of a millionth may cut between two equal values: a second grid, half a step on, does not cut there, too.
+    steps = (values - values.min()) / np.ptp(values) * 1e6
+    commonest = max(int(np.unique(np.floor(steps + shift), return_counts=True)[1].max()) for shift in (0.0, 0.5))
+    return values.size - commonest < min_people

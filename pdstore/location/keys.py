@@ -3,12 +3,22 @@
 import re
 from collections.abc import Mapping
 
+import google_crc32c
+
+_CHECKSUM = 4
+"""Bytes at the end of a chunk."""
 _SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 
 
 def is_safe_key(key: str) -> bool:
     """Whether a key, or a path in a store, stays within it: no empty, "." or ".." part, no control character."""
     return all(_SEGMENT.fullmatch(part) and part not in (".", "..") for part in key.split("/"))
+
+
+def is_whole(chunk: bytes) -> bool:
+    """Whether a chunk is what its checksum says: every array ends in crc32c."""
+    stored = int.from_bytes(chunk[-_CHECKSUM:], "little")
+    return len(chunk) > _CHECKSUM and google_crc32c.value(chunk[:-_CHECKSUM]) == stored
 
 
 def below(sizes: Mapping[str, int], path: str) -> Mapping[str, int]:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 import zipfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
@@ -11,8 +12,11 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore, ZipStore
 
-from pdstore.errors import StoreError
+from pdstore.errors import DamagedDataError, StoreError
 from pdstore.location.keys import below, chunks_of, is_safe_key
+
+_NO_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeDecodeError, struct.error)
+"""What zipfile says of a file that is none, or is damaged."""
 
 _PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -41,6 +45,17 @@ class Folder:
                     sizes[file.relative_to(self.path).as_posix()] = file.stat().st_size
         return sizes
 
+    def refuse_links(self) -> None:
+        """Raise `StoreError` where a link is in the store: what it points to may be anything."""
+        for parent, folders, names in os.walk(self.path):
+            for name in (*folders, *names):
+                path = os.path.join(parent, name)
+                if os.path.islink(path):
+                    where = os.path.relpath(path, self.path)
+                    raise StoreError(
+                        f"store {self.path}: {where} is a symbolic link, which is not followed; put the file there"
+                    )
+
     def chunks(self, path: str, grid: tuple[int, ...]) -> set[tuple[int, ...]]:
         # Folders of the last dimensions hold one entry each, which is asked for by its name: a store of published size
         # has a hundred thousand of them, and listing them through Zarr takes ten times as long.
@@ -60,7 +75,7 @@ class Zip:
         self.path = Path(path)
         try:
             self._file = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        except _NO_ZIP as error:
             raise StoreError(f"store {self.path}: is no zip file, or is cut off ({error}); get it again") from error
         entries = [entry for entry in self._file.infolist() if not entry.is_dir()]
         for entry in entries:
@@ -90,9 +105,12 @@ class Zip:
     async def pieces(self, key: str) -> AsyncIterator[bytes]:
         if key not in self._sizes:
             raise FileNotFoundError(key)
-        with self._file.open(key) as entry:
-            while piece := entry.read(_PIECE):
-                yield piece
+        try:
+            with self._file.open(key) as entry:
+                while piece := entry.read(_PIECE):
+                    yield piece
+        except _NO_ZIP as error:
+            raise DamagedDataError(f"store {self.url}: {key} differs from its checksum in the zip file") from error
 
 
 class _ZipEntries(WrapperStore[Store]):
@@ -108,7 +126,7 @@ class _ZipEntries(WrapperStore[Store]):
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         try:
             return await self._store.get(key, prototype, byte_range)
-        except (zipfile.BadZipFile, EOFError) as error:
+        except _NO_ZIP as error:
             # What pdstore.store names by its array.
             raise ValueError(str(error)) from error
 

@@ -34,6 +34,8 @@ def locate(url: str | Path, cache: Path | None = None) -> Location:
         # Imported here: who reads a folder needs no client of web servers.
         from pdstore.location.remote import Cached, Remote
 
+        if text.endswith(".zip"):
+            raise StoreError(f"store {text}: a zip file is read on this machine only: download it first")
         remote = Remote(text)
         return remote if cache is None else Cached(remote, cache)
     if os.path.isfile(text):

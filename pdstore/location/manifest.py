@@ -12,7 +12,7 @@ from pdstore.location.keys import is_safe_key
 MANIFEST = "manifest.json"
 """Key of the manifest; the one file that it does not list."""
 
-LARGEST_MANIFEST = 1 << 30
+LARGEST_MANIFEST = 1 << 28
 """Bytes; a longer one is not read."""
 
 _VERSION = 1

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -17,8 +18,8 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.sync import sync
 from zarr.storage import ObjectStore, WrapperStore
 
-from pdstore.errors import RemoteError, StoreError
-from pdstore.location.keys import below, chunks_of, is_safe_key
+from pdstore.errors import RemoteError, StoreError, UsageError
+from pdstore.location.keys import below, chunks_of, is_safe_key, is_whole
 from pdstore.location.manifest import LARGEST_MANIFEST, MANIFEST, Manifest, parse_manifest
 from pdstore.location.protocol import read_file
 from pdstore.sources.text import replacing_file
@@ -26,10 +27,21 @@ from pdstore.sources.text import replacing_file
 if TYPE_CHECKING:
     from obstore.store import HTTPStore, S3Store
 
-LARGEST_FILE = 2 << 30
+ROOT = "zarr.json"
+"""Key of the root's metadata."""
+
+LARGEST_FILE = 1 << 30
 """Bytes of a file of a store, at most: a longer one is refused before it is read."""
 
 _PIECE = 1 << 20
+_PATIENCE: Any = {
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=30),
+    "timeout": timedelta(days=1),
+}
+"""A file may take long, as long as bytes arrive."""
+_LONGEST_REASON = 200
+"""Letters of what obstore says."""
 _CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -75,8 +87,8 @@ class Remote:
 class Cached:
     """A remote store whose files are kept in a folder once they were read.
 
-    The folder is named by the digest of the store's root metadata, which are always asked for and hold a digest of all
-    the rest: what is published anew under the same URL is read anew.
+    The folder is named by URL and root metadata, which are always asked for and hold a digest of all the rest: what is
+    published anew under the same URL is read anew.
     """
 
     def __init__(self, remote: Remote, folder: Path) -> None:
@@ -88,8 +100,14 @@ class Cached:
         return self._remote.url
 
     def zarr_store(self, read_only: bool) -> Store:
-        root = sync(read_file(self._remote, "zarr.json", LARGEST_FILE))
-        return _CachingStore(self._remote.zarr_store(read_only), self._folder / hashlib.sha256(root).hexdigest())
+        root = sync(read_file(self._remote, ROOT, LARGEST_FILE))
+        folder = self._folder / hashlib.sha256(self.url.encode() + b"\n" + root).hexdigest()
+        try:
+            # Of a full store it holds people's genotypes.
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UsageError(f"cache {self._folder}: is no folder that can be written to ({error.strerror})") from error
+        return _CachingStore(self._remote.zarr_store(read_only), folder, root)
 
     def sizes(self, path: str = "") -> Mapping[str, int]:
         return self._remote.sizes(path)
@@ -111,7 +129,10 @@ def object_store(url: str) -> "HTTPStore | S3Store":
     """
     from obstore import store
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise StoreError(f"store {url}: is no URL ({error})") from error
     if parts.scheme not in ("http", "https", "s3") or not parts.netloc:
         raise StoreError(f"store {url}: is no folder, .zarr.zip, https:// or s3:// that can be opened")
     if "@" in parts.netloc or parts.query:
@@ -125,24 +146,25 @@ def object_store(url: str) -> "HTTPStore | S3Store":
         "retry_timeout": timedelta(seconds=60),
         "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
     }
+    if parts.scheme == "s3" and (parts.fragment or "%" in url or not is_safe_key(parts.path.strip("/") or "root")):
+        raise StoreError(f"store {url}: a prefix in S3 has no #, no %, and no empty, . or .. part here")
     # What a browser's address bar shows of the same store.
-    path = parts.path.removesuffix("index.html").rstrip("/")
+    path = parts.path.removesuffix("/index.html").rstrip("/")
     where = f"{parts.scheme}://{parts.netloc}{path}"
+    options: Any = {"allow_http": True, **_PATIENCE}
     try:
         if parts.scheme != "s3":
-            return store.HTTPStore(
-                where, client_options={"allow_http": True, "connect_timeout": "5 seconds"}, retry_config=retry
-            )
+            return store.HTTPStore(where, client_options=options, retry_config=retry)
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL", ""))
         anonymous = {"skip_signature": True} if not any(os.environ.get(name) for name in _CREDENTIALS) else {}
         return store.S3Store.from_url(
             where,
-            client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "5 seconds"},
+            client_options=options | {"allow_http": endpoint.startswith("http://")},
             retry_config=retry,
             **anonymous,  # type: ignore[arg-type]
         )
     except (BaseError, ValueError) as error:
-        raise StoreError(f"store {url}: {first_line(error)}") from error
+        raise StoreError(f"store {url}: {reason(error)}") from error
 
 
 class _RemoteStore(ObjectStore):  # type: ignore[type-arg]
@@ -175,19 +197,24 @@ class _RemoteStore(ObjectStore):  # type: ignore[type-arg]
 class _CachingStore(WrapperStore[Store]):
     """Files that are kept in a folder."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, root: bytes) -> None:
         super().__init__(store)
         self._folder = folder
+        self._root = root
 
     def _with_store(self, store: Store) -> "_CachingStore":
-        return _CachingStore(store, self._folder)
+        return _CachingStore(store, self._folder, self._root)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         if byte_range is not None or not is_safe_key(key):
             return await self._store.get(key, prototype, byte_range)
+        if key == ROOT:
+            return prototype.buffer.from_bytes(self._root)
         kept = self._folder / key
         with suppress(FileNotFoundError):
-            return prototype.buffer.from_bytes(kept.read_bytes())
+            content = kept.read_bytes()
+            if "/c/" not in key or is_whole(content):
+                return prototype.buffer.from_bytes(content)
         found = await self._store.get(key, prototype)
         if found is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -201,8 +228,16 @@ def _remote_error(url: str, key: str, error: Exception) -> StoreError | FileNotF
         return error
     if isinstance(error, PermissionError) or "403" in str(error):
         return RemoteError(f"store {url}: no permission to read {key}")
-    return RemoteError(f"store {url}: {key} cannot be read: {first_line(error)}")
+    return RemoteError(f"store {url}: {key} cannot be read: {reason(error)}")
 
 
-def first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+def reason(error: Exception) -> str:
+    """What went wrong with a server, in a line; obstore tells it in many."""
+    told = " ".join(str(error).split())
+    if "error sending request" in told:
+        return "the server does not answer: no such host, no connection, or no TLS where https is asked for"
+    said = [match[1] for match in re.finditer(r"<(?:Code|Message)>([^<]*)<", told)]
+    status = re.search(r"status code: (\d+ [A-Z][A-Za-z ]*)", told)
+    if status or said:
+        return ": ".join([f"the server answers {status[1].strip()}" if status else "the server says", *said])
+    return told.split(" Debug source")[0][:_LONGEST_REASON]

@@ -1,5 +1,6 @@
 """Where a store is published to: a new folder, a new zip file, or a prefix in S3. What is there at the end is whole."""
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -11,7 +12,7 @@ from pdstore.errors import RemoteError, StoreError, UsageError
 from pdstore.location.manifest import MANIFEST
 from pdstore.sharing.page import content_type
 from pdstore.sources.text import new_file
-from pdstore.store import new_store
+from pdstore.store import check_new_store, new_store
 
 Put = Callable[[str, bytes], None]
 """Takes a file's key, relative to the root, and its bytes."""
@@ -42,7 +43,11 @@ def destination(url: str) -> AbstractContextManager[Put]:
 
 @contextmanager
 def _in_folder(path: Path) -> Iterator[Put]:
-    with new_store(path, "publish") as (building, _, _):
+    with new_store(path, "publish") as (building, _, leftovers):
+        if leftovers:
+            raise StoreError(
+                f"{leftovers[0]} was left by a publication that was killed, or still runs: remove it, or wait for it"
+            )
 
         def put(key: str, content: bytes) -> None:
             file = building / key
@@ -54,7 +59,16 @@ def _in_folder(path: Path) -> Iterator[Put]:
 
 @contextmanager
 def _in_zip(path: Path) -> Iterator[Put]:
-    with new_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
+    check_new_store(path)
+    with new_file(path) as partial:
+        # Nobody else reads what is not whole yet.
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))
+        yield from _in_zip_at(partial)
+        partial.chmod(0o666 & ~_umask())
+
+
+def _in_zip_at(partial: Path) -> Iterator[Put]:
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
 
         def put(key: str, content: bytes) -> None:
             entry = zipfile.ZipInfo(key, _TIME)
@@ -71,13 +85,13 @@ def _in_s3(url: str) -> Iterator[Put]:
     import obstore
     from obstore.exceptions import BaseError
 
-    from pdstore.location.remote import first_line, object_store
+    from pdstore.location.remote import object_store, reason
 
     files: Any = object_store(url)
     try:
         there = next(iter(obstore.list(files, chunk_size=1)), [])
     except (BaseError, OSError) as error:
-        raise RemoteError(f"{url} cannot be listed: {first_line(error)}") from error
+        raise RemoteError(f"{url} cannot be listed: {reason(error)}") from error
     if there:
         raise StoreError(
             f"{url}: files are there already, such as {there[0]['path']}; remove them first, or publish to an empty "
@@ -109,5 +123,11 @@ def _in_s3(url: str) -> Iterator[Put]:
             for first in range(0, len(put_there), _DELETED_AT_ONCE):
                 obstore.delete(files, put_there[first : first + _DELETED_AT_ONCE])
             if isinstance(error, BaseError):
-                raise RemoteError(f"{url} cannot be written to: {first_line(error)}") from error
+                raise RemoteError(f"{url} cannot be written to: {reason(error)}") from error
             raise
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

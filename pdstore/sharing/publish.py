@@ -2,33 +2,32 @@
 
 import hashlib
 import json
-import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import google_crc32c
 import zarr
 from zarr.core.sync import sync
 
 from pdstore.errors import DamagedDataError, SchemaError, StoreError, UsageError
 from pdstore.lease import held_lease
-from pdstore.location.keys import parse_chunk
+from pdstore.location.keys import is_whole, parse_chunk
 from pdstore.location.local import Folder
 from pdstore.location.manifest import MANIFEST, FileRecord, Manifest
 from pdstore.location.protocol import read_file
 from pdstore.query import filled_models
-from pdstore.schema import FORMAT_VERSION, SUMMARY, deviations
+from pdstore.schema import FORMAT_VERSION, SUMMARY, deviations, filled_array
 from pdstore.sharing.destination import Put, destination
 from pdstore.sharing.documents import citation, readme
 from pdstore.sharing.page import page_files
 from pdstore.sharing.summary import SMALL_COHORT, Withheld, write_summary
+from pdstore.sharing.whole import refuse_lost
 from pdstore.status import store_status
-from pdstore.store import Store, open_store
+from pdstore.store import Store, genes_written, open_store
 
 Level = Literal["summary", "full"]
 
@@ -38,8 +37,6 @@ MIN_CARRIERS, LEAST_MIN_CARRIERS = 5, 3
 _ROOT = "zarr.json"
 _DOCUMENTS = ("README.md", "CITATION.cff")
 _LARGEST_CHUNK = 2 << 30
-_CHECKSUM = 4
-"""Bytes at the end of a chunk."""
 
 
 class Progress(Protocol):
@@ -67,7 +64,7 @@ class Published:
     digest : str
         SHA-256 of the manifest, which has the digest of everything else.
     files, bytes : int
-        Of all that was published.
+        Of all that the manifest lists.
     withheld : Withheld or None
         Of a summary of people, what it does not show.
     strays : int
@@ -90,6 +87,7 @@ def publish(
     level: Level,
     progress: Progress,
     min_carriers: int | None = None,
+    all_slopes: bool = False,
     individual_level: bool = False,
     title: str | None = None,
     authors: Sequence[str] = (),
@@ -108,6 +106,9 @@ def publish(
         Told how far it is.
     min_carriers : int, optional
         Of a summary, the least number of people that carry a shown variant, and that do not; 5 where not given.
+    all_slopes : bool
+        Of a summary, whether to show eQTL slopes of all shown variants, not of drivers alone: from many slopes of a
+        gene, who has the genotypes can work out the expression.
     individual_level : bool
         Has to be True for "full": that people's genomes are to be in it.
     title : str, optional
@@ -124,25 +125,32 @@ def publish(
         at `target` already. Nothing is left there.
     """
     source = open_store(url)
-    _check_level(source, level, min_carriers, individual_level)
+    _check_level(source, level, min_carriers, all_slopes, individual_level)
     least = (min_carriers or MIN_CARRIERS) if level == SUMMARY and not source.is_summary else None
     with ExitStack() as held:
         if isinstance(source.location, Folder) and "published" not in source.attributes:
             held.enter_context(held_lease(url, "publish"))
+        put = held.enter_context(destination(target))
         progress.step("checking the store")
         _check(source)
-        put = held.enter_context(destination(target))
         withheld, shown = None, source
         if least is not None:
             scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="pdstore-publish-")))
-            withheld = write_summary(source, scratch / "summary", least, progress.step)
+            withheld = write_summary(source, scratch / "summary", least, all_slopes, progress.step)
             shown = open_store(scratch / "summary")
             _check(shown)
-        options = {"title": title, "authors": list(authors) or None, "min_carriers": least}
+        options = {
+            "title": title,
+            "authors": list(authors) or None,
+            "min_carriers": least,
+            "all_slopes": all_slopes or None,
+        }
         return _copy(shown, level, options, put, progress, withheld)
 
 
-def _check_level(source: Store, level: Level, min_carriers: int | None, individual_level: bool) -> None:
+def _check_level(
+    source: Store, level: Level, min_carriers: int | None, all_slopes: bool, individual_level: bool
+) -> None:
     if level == "full" and source.is_summary:
         raise UsageError(f"store {source.url} is a summary, without anybody's data: publish it with --level summary")
     if min_carriers is not None and (level == "full" or source.is_summary):
@@ -150,6 +158,10 @@ def _check_level(source: Store, level: Level, min_carriers: int | None, individu
         raise UsageError(f"--min-carriers is of a summary that is made of people's data, not of {of}; leave it out")
     if min_carriers is not None and min_carriers < LEAST_MIN_CARRIERS:
         raise UsageError(f"--min-carriers is {min_carriers}, but has to be at least {LEAST_MIN_CARRIERS}")
+    if level == SUMMARY and not source.is_summary and not any(_filled_statistics(source)):
+        raise StoreError(f"store {source.url} has no statistics that a summary could show: run pdstore fill first")
+    if all_slopes and (level == "full" or source.is_summary):
+        raise UsageError("--all-slopes is of a summary that is made of people's data; leave it out")
     if level == "full" and not individual_level:
         people = source.array("expression/observed").shape[1]
         raise UsageError(
@@ -158,12 +170,20 @@ def _check_level(source: Store, level: Level, min_carriers: int | None, individu
         )
 
 
+def _filled_statistics(store: Store) -> Iterator[int]:
+    """Number of genes with statistics, of each model."""
+    for name in store.members("statistics"):
+        mark = filled_array(f"statistics/{name}")
+        yield len(genes_written(store, mark)) if mark in store else 0
+
+
 def _check(store: Store) -> None:
     """Raise `StoreError` where a store is not as its schemas say, or what it holds is stale or damaged."""
     found = deviations(store.root)
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise SchemaError(f"store {store.url}: {found[0]}{more}: see pdstore validate")
+    refuse_lost(store)
     for group in store_status(store)["groups"]:
         if group["state"] in ("stale", "damaged"):
             raise StoreError(
@@ -186,7 +206,7 @@ def _copy(
         "pdstore_format": FORMAT_VERSION,
         "pdstore_version": version("pdstore"),
         **{name: of.get(name) for name in ("genome_build", "inputs")},
-        "options": options | {"title": title},
+        "options": options,
         "withheld": before.get("withheld") if withheld is None else asdict(withheld),
     }
     records: dict[str, FileRecord] = {}
@@ -207,7 +227,10 @@ def _copy(
             document.pop("consolidated_metadata", None)
             metadata[key.removesuffix(f"/{_ROOT}")] = document
         else:
-            _check_chunk(store.url, key, content)
+            if not is_whole(content):
+                raise DamagedDataError(
+                    f"store {store.url}: {key} is damaged; get it again from a copy, or drop it with pdstore clear"
+                )
             record(key, content)
         progress.copied(len(content))
     for path, document in metadata.items():
@@ -228,11 +251,11 @@ def _copy(
     put(MANIFEST, manifest)
     return Published(
         digest=hashlib.sha256(manifest).hexdigest(),
-        files=len(records) + 1,
-        bytes=sum(of_file.size for of_file in records.values()) + len(manifest),
+        files=len(records),
+        bytes=sum(of_file.size for of_file in records.values()),
         withheld=withheld,
         strays=strays,
-        notes=_notes(withheld),
+        notes=_notes(store, withheld, options),
     )
 
 
@@ -245,7 +268,7 @@ def _keys(store: Store) -> tuple[list[str], int]:
         A link is in the store: what it points to may be anything.
     """
     if isinstance(store.location, Folder):
-        _refuse_links(store.location.path)
+        store.location.refuse_links()
     nodes = dict(store.root.members(max_depth=None))
     grids = {
         path: tuple(-(-size // chunk) for size, chunk in zip(node.shape, node.chunks, strict=True))
@@ -263,25 +286,6 @@ def _keys(store: Store) -> tuple[list[str], int]:
         elif key not in page:
             strays += 1
     return wanted, strays
-
-
-def _refuse_links(folder: Path) -> None:
-    for parent, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            if os.path.islink(os.path.join(parent, name)):
-                where = os.path.relpath(os.path.join(parent, name), folder)
-                raise StoreError(
-                    f"store {folder}: {where} is a symbolic link, which is not followed; put the file there"
-                )
-
-
-def _check_chunk(url: str, key: str, content: bytes) -> None:
-    """Raise `DamagedDataError` where a chunk is not what its checksum says: every array ends in crc32c."""
-    stored = int.from_bytes(content[-_CHECKSUM:], "little")
-    if len(content) < _CHECKSUM or google_crc32c.value(content[:-_CHECKSUM]) != stored:
-        raise DamagedDataError(
-            f"store {url}: {key} is damaged; get it again from a copy, or drop it with pdstore clear"
-        )
 
 
 def _content_digest(records: dict[str, FileRecord]) -> str:
@@ -333,10 +337,20 @@ def _held(store: Store, withheld: dict[str, int] | None, people: int) -> list[st
     return lines
 
 
-def _notes(withheld: Withheld | None) -> list[str]:
-    if withheld is None or withheld.people >= SMALL_COHORT:
-        return []
-    return [
-        f"{withheld.people} people are few: who knows a person's genome may find out from these summaries whether that "
-        "person is among them"
+def _notes(store: Store, withheld: Withheld | None, options: dict[str, Any]) -> list[str]:
+    notes = [
+        f"{group['group']} is filled for {group['filled']:,} of {group['genes']:,} genes"
+        for group in store_status(store)["groups"]
+        if group["state"] == "partly filled" and not store.is_summary
     ]
+    if withheld is not None and withheld.people < SMALL_COHORT:
+        notes.append(
+            f"{withheld.people} people are few: who knows a person's genome may find out from these summaries whether "
+            "that person is among them"
+        )
+    if options.get("all_slopes"):
+        notes.append(
+            "slopes of all variants are shown: who has these people's genotypes can work out their expression of a "
+            "gene from about as many slopes as there are people"
+        )
+    return notes

@@ -8,11 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 from zarr.core.sync import sync
 
-from pdstore.errors import StoreError
+from pdstore.errors import StoreError, UsageError
 from pdstore.location.keys import is_safe_key
+from pdstore.location.local import Folder
 from pdstore.location.locate import locate
 from pdstore.location.protocol import Location, read_file
-from pdstore.sharing.page import PAGE, content_type
+from pdstore.sharing.page import PAGE, content_type, page_files
 
 _LARGEST_FILE = 2 << 30
 
@@ -44,10 +45,17 @@ class StoreServer(ThreadingHTTPServer):
 
     def __init__(self, url: str, port: int = 0) -> None:
         self.location: Location = locate(url)
+        if isinstance(self.location, Folder):
+            self.location.refuse_links()
         self.keys = frozenset(self.location.sizes())
+        # A store from elsewhere may bring a page of its own: what runs here is pdstore's.
+        self.page_files = dict(page_files())
         if PAGE not in self.keys:
             raise StoreError(f"store {url} has no page: publish it first, and view what pdstore publish made")
-        super().__init__(("127.0.0.1", port), _Handler)
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise UsageError(f"port {port}: {error.strerror}; name another with --port, or none") from error
         self.prefix = f"/{secrets.token_urlsafe(16)}/"
         self.page = f"http://127.0.0.1:{self.server_port}{self.prefix}"
 
@@ -67,14 +75,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         # A page of another name that resolves to this machine must not read the store.
-        host = self.headers.get("Host", "").rpartition(":")[0]
+        host = self.headers.get("Host", "").partition(":")[0]
         path = unquote(urlsplit(self.path).path)
         key = path.removeprefix(self.server.prefix) or PAGE
         known = path.startswith(self.server.prefix) and is_safe_key(key) and key in self.server.keys
         if host not in ("127.0.0.1", "localhost") or not known:
             return self._send(HTTPStatus.NOT_FOUND, b"", "text/plain", with_body)
         try:
-            content = sync(read_file(self.server.location, key, _LARGEST_FILE))
+            content = self.server.page_files.get(key) or sync(read_file(self.server.location, key, _LARGEST_FILE))
         except (StoreError, OSError):
             return self._send(HTTPStatus.INTERNAL_SERVER_ERROR, b"", "text/plain", with_body)
         return self._send(HTTPStatus.OK, content, content_type(key), with_body)

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from zarr.core.sync import sync
 
 from pdstore.errors import DamagedDataError, RemoteError, StoreError
+from pdstore.location.local import Folder
 from pdstore.location.locate import locate
 from pdstore.location.manifest import LARGEST_MANIFEST, MANIFEST, FileRecord, Manifest, parse_manifest
 from pdstore.location.protocol import Location, read_file
@@ -86,6 +86,8 @@ def verify(
         The manifest is none, or is not the one that was published.
     """
     location = locate(url)
+    if isinstance(location, Folder):
+        location.refuse_links()
     content = sync(read_file(location, MANIFEST, LARGEST_MANIFEST))
     found = hashlib.sha256(content).hexdigest()
     if digest is not None and digest.lower() != found:
@@ -132,10 +134,10 @@ async def _deviation(location: Location, key: str, record: FileRecord, read: Cal
         return "is missing"
     except IsADirectoryError:
         return "is a folder"
-    except zipfile.BadZipFile:
-        return "differs from its checksum in the zip file"
-    except RemoteError as error:
+    except (DamagedDataError, RemoteError) as error:
         return str(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
     if size < record.size:
         return f"has {size:,} bytes, but {record.size:,} in the manifest"
     return None if digest.hexdigest() == record.sha256 else "differs from its SHA-256 in the manifest"

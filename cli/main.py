@@ -20,6 +20,7 @@ from . import (
     genes,
     import_,
     init,
+    merge,
     migrate,
     plot,
     publish,
@@ -62,7 +63,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 MODULES = (
-    *(demo, init, import_, fill, clear),
+    *(demo, init, import_, fill, clear, merge),
     *(status, query, genes, plot, compare, diff, export),
     *(publish, verify, view),
     *(validate, migrate, schema),

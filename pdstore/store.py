@@ -44,8 +44,8 @@ _MOST_CHUNKS = 10_000_000
 # What Zarr says of metadata that are cut off, or not its own.
 _NO_METADATA = (ValueError, TypeError, AttributeError, RecursionError)
 
-# Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with a fill.
-_RECORDS = ("pdstore_version", "order", "counts", "haplotypes_per_block", "variants_per_block")
+RECORDS = ("pdstore_version", "order", "counts", "haplotypes_per_block", "variants_per_block")
+"""Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with it."""
 
 
 class Store:
@@ -470,7 +470,7 @@ def _damage_named(url: str, path: str) -> Iterator[None]:
 
 def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        if name not in _RECORDS and stored.get(name) != value:
+        if name not in RECORDS and stored.get(name) != value:
             raise ProvenanceError(
                 f"{path} was filled with {name} {stored.get(name)!r}, but {value!r} is given now; "
                 "use the same, or fill another store"

@@ -10,24 +10,24 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import google_crc32c
 import zarr
 from zarr.core.sync import sync
 
-from pdstore.errors import DamagedDataError, SchemaError, StoreError, UsageError
+from pdstore.errors import StoreError, UsageError
 from pdstore.lease import held_lease
+from pdstore.location.copying import LARGEST_CHUNK, Progress, check_chunk
 from pdstore.location.keys import parse_chunk
 from pdstore.location.local import Folder
 from pdstore.location.manifest import MANIFEST, FileRecord, Manifest
 from pdstore.location.protocol import read_file
 from pdstore.query import filled_models
-from pdstore.schema import FORMAT_VERSION, SUMMARY, deviations
+from pdstore.schema import FORMAT_VERSION, SUMMARY
 from pdstore.sharing.destination import Put, destination
 from pdstore.sharing.documents import citation, readme
 from pdstore.sharing.summary import SMALL_COHORT, Withheld, write_summary
-from pdstore.status import store_status
+from pdstore.status import require_sound, store_status
 from pdstore.store import Store, open_store
 
 Level = Literal["summary", "full"]
@@ -37,25 +37,6 @@ MIN_CARRIERS, LEAST_MIN_CARRIERS = 5, 3
 
 _ROOT = "zarr.json"
 _DOCUMENTS = ("README.md", "CITATION.cff")
-_LARGEST_CHUNK = 2 << 30
-_CHECKSUM = 4
-"""Bytes at the end of a chunk."""
-
-
-class Progress(Protocol):
-    """Who is told how far it is."""
-
-    def step(self, what: str) -> None:
-        """Something begins."""
-        ...
-
-    def copying(self, total: int) -> None:
-        """Bytes that are to be copied."""
-        ...
-
-    def copied(self, size: int) -> None:
-        """Bytes that were copied."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -130,14 +111,14 @@ def publish(
         if isinstance(source.location, Folder) and "published" not in source.attributes:
             held.enter_context(held_lease(url, "publish"))
         progress.step("checking the store")
-        _check(source)
+        require_sound(source)
         put = held.enter_context(destination(target))
         withheld, shown = None, source
         if least is not None:
             scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="pdstore-publish-")))
             withheld = write_summary(source, scratch / "summary", least, progress.step)
             shown = open_store(scratch / "summary")
-            _check(shown)
+            require_sound(shown)
         options = {"title": title, "authors": list(authors) or None, "min_carriers": least}
         return _copy(shown, level, options, put, progress, withheld)
 
@@ -156,20 +137,6 @@ def _check_level(source: Store, level: Level, min_carriers: int | None, individu
             f"--level full holds the genomes of {people:,} people, their names, measured expression, haplotypes and "
             "predictions: add --yes-individual-level if who gets it may have them, or publish --level summary"
         )
-
-
-def _check(store: Store) -> None:
-    """Raise `StoreError` where a store is not as its schemas say, or what it holds is stale or damaged."""
-    found = deviations(store.root)
-    if found:
-        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-        raise SchemaError(f"store {store.url}: {found[0]}{more}: see pdstore validate")
-    for group in store_status(store)["groups"]:
-        if group["state"] in ("stale", "damaged"):
-            raise StoreError(
-                f"store {store.url}: {group['group']} is {group['state']}: {group['reason']}; fill it again, or drop "
-                "it with pdstore clear"
-            )
 
 
 def _copy(
@@ -200,14 +167,14 @@ def _copy(
     sizes = store.location.sizes()
     progress.copying(sum(sizes[key] for key in wanted))
     for key in sorted(wanted):
-        content = sync(read_file(store.location, key, _LARGEST_CHUNK))
+        content = sync(read_file(store.location, key, LARGEST_CHUNK))
         if key.endswith(f"/{_ROOT}"):
             document = json.loads(content)
             # Of a store that was published before.
             document.pop("consolidated_metadata", None)
             metadata[key.removesuffix(f"/{_ROOT}")] = document
         else:
-            _check_chunk(store.url, key, content)
+            check_chunk(store.url, key, content)
             record(key, content)
         progress.copied(len(content))
     for path, document in metadata.items():
@@ -273,15 +240,6 @@ def _refuse_links(folder: Path) -> None:
                 raise StoreError(
                     f"store {folder}: {where} is a symbolic link, which is not followed; put the file there"
                 )
-
-
-def _check_chunk(url: str, key: str, content: bytes) -> None:
-    """Raise `DamagedDataError` where a chunk is not what its checksum says: every array ends in crc32c."""
-    stored = int.from_bytes(content[-_CHECKSUM:], "little")
-    if len(content) < _CHECKSUM or google_crc32c.value(content[:-_CHECKSUM]) != stored:
-        raise DamagedDataError(
-            f"store {url}: {key} is damaged; get it again from a copy, or drop it with pdstore clear"
-        )
 
 
 def _content_digest(records: dict[str, FileRecord]) -> str:

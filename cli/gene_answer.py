@@ -40,9 +40,11 @@ def why_missing(store: "Store", answer: dict[str, Any]) -> str:
     from pdstore.store import genes_written
 
     if store.is_summary:
-        return "not in the published tables"
+        return "not in the published tables" if answer["withheld"] is None else "not in this summary"
     if answer["n_samples"] is not None:
         return NOT_FILLED
+    if "published" in store.attributes:
+        return "not filled when this store was published"
     from pdstore.query import find_gene
 
     row, label = find_gene(store, answer["gene"]["id"]), answer["model"]

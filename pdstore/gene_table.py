@@ -195,7 +195,7 @@ def support_status(driver_count: NDArray[np.float64], fraction: NDArray[np.float
 
 def has_levels(store: Store, model: str) -> bool:
     """Whether predictions of a model say how much a gene is expressed: those of dosages say differences alone."""
-    return store.is_summary or store.group(f"predictions/{model}").attrs.get("readout") != NO_READOUT
+    return store.group(f"predictions/{model}").attrs.get("readout") != NO_READOUT
 
 
 def summarise(columns: Columns, levels: bool = True) -> Summary:

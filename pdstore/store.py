@@ -1,48 +1,32 @@
 """A store: a Zarr v3 hierarchy, its groups as zarr or as xarray Datasets."""
 
-import asyncio
 import glob
-import math
 import os
 import shlex
 import shutil
 import tempfile
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import ByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.core.indexing import BasicIndexer
-from zarr.storage import StorePath, WrapperStore
 
-from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError, StoreError
+from pdstore.errors import MissingDataError, ProvenanceError, StoreError
 from pdstore.lease import check_lease
 from pdstore.location.keys import is_safe_key
 from pdstore.location.local import Folder
 from pdstore.location.locate import locate
 from pdstore.location.protocol import Location
-from pdstore.schema import FORMAT_VERSION, SUMMARY, create_array, group_schemas, schema_of
+from pdstore.reading import NO_METADATA, how_to_mend, metadata_damage_named, read_selections
+from pdstore.schema import FORMAT_VERSION, SUMMARY, create_array, schema_of
 
 if TYPE_CHECKING:
     import xarray
 
 Mode = Literal["r", "r+"]
-
-_LARGEST_READ = 8 << 30
-"""Bytes, at most, of what is read at once, and of a chunk: metadata of a damaged or hostile store may ask for more."""
-
-_MOST_CHUNKS = 10_000_000
-"""Chunks, at most, of what is read at once."""
-
-# What Zarr says of metadata that are cut off, or not its own.
-_NO_METADATA = (ValueError, TypeError, AttributeError, RecursionError)
 
 RECORDS = ("pdstore_version", "order", "counts", "haplotypes_per_block", "variants_per_block")
 """Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with it."""
@@ -102,7 +86,7 @@ class Store:
             parent = path.rpartition("/")[0]
             others = ", ".join(f"{parent}/{name}" for name in self.members(parent)) if parent else ""
             held = f"it has {others}; " if others else ""
-            raise MissingDataError(f"store {self.url} has no group {path}: {held}{_mend(path)}")
+            raise MissingDataError(f"store {self.url} has no group {path}: {held}{how_to_mend(path)}")
         return node
 
     def array(self, path: str) -> zarr.Array[Any]:
@@ -112,7 +96,7 @@ class Store:
         """
         node = self._node(path)
         if not isinstance(node, zarr.Array):
-            raise MissingDataError(f"store {self.url} has no array {path}: {_mend(path)}")
+            raise MissingDataError(f"store {self.url} has no array {path}: {how_to_mend(path)}")
         return node.with_config({"write_empty_chunks": True})
 
     def __contains__(self, path: str) -> bool:
@@ -120,7 +104,7 @@ class Store:
         return self._node(path) is not None
 
     def _node(self, path: str) -> zarr.Group | zarr.Array[Any] | None:
-        with _metadata_damage_named(self.url, path):
+        with metadata_damage_named(self.url, path):
             node: zarr.Group | zarr.Array[Any] | None = self.root.get(path)
         return node
 
@@ -325,7 +309,7 @@ def open_any_format(url: str | Path, mode: Mode = "r", lease: str | None = None,
         raise StoreError(f"store {name}: only a store in a folder can be written to")
     try:
         root = zarr.open_group(location.zarr_store(mode == "r"), mode=mode, zarr_format=3)
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError, *_NO_METADATA, KeyError) as error:
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError, *NO_METADATA, KeyError) as error:
         raise StoreError(f"{name} is not a pdstore store: it holds no Zarr group of format 3") from error
     if root.attrs.get("pdstore_format") is None:
         raise StoreError(f"{name} is not a pdstore store: its attributes have no pdstore_format")
@@ -408,30 +392,7 @@ def read_together(
         A checksum differs.
     """
 
-    async def read(path: str, selection: Any) -> NDArray[Any] | None:
-        with _metadata_damage_named(store.url, path):
-            try:
-                array = await store.root._async_group.getitem(path)
-            except KeyError:
-                return None
-        if not isinstance(array, zarr.AsyncArray):
-            return None
-        _refuse_absurd(store.url, path, array.metadata, selection)
-        if not may_be_unfilled:
-            of_files = StorePath(_Strict(array.store_path.store, store.url), array.store_path.path)
-            array = replace(array, store_path=of_files)
-        with _damage_named(store.url, path):
-            return np.asarray(await array.getitem(selection))
-
-    async def gather(items: Iterable[tuple[str, Any]]) -> list[NDArray[Any] | BaseException | None]:
-        return await asyncio.gather(*(read(path, selection) for path, selection in items), return_exceptions=True)
-
-    values: dict[str, NDArray[Any] | None] = {}
-    for path, value in zip(selections, zarr.core.sync.sync(gather(selections.items())), strict=True):
-        if isinstance(value, BaseException):
-            raise value
-        values[path] = value
-    return values
+    return read_selections(store.root, store.url, selections, may_be_unfilled)
 
 
 def read_required(
@@ -441,31 +402,9 @@ def read_required(
     required = {}
     for path, values in read_together(store, selections, may_be_unfilled).items():
         if values is None:
-            raise MissingDataError(f"store {store.url} has no array {path}: {_mend(path)}")
+            raise MissingDataError(f"store {store.url} has no array {path}: {how_to_mend(path)}")
         required[path] = values
     return required
-
-
-@contextmanager
-def _metadata_damage_named(url: str, path: str) -> Iterator[None]:
-    try:
-        yield
-    except _NO_METADATA as error:
-        raise DamagedDataError(
-            f"store {url}: the metadata of {path} are damaged; get the store again from a copy"
-        ) from error
-
-
-@contextmanager
-def _damage_named(url: str, path: str) -> Iterator[None]:
-    """Say which array cannot be decoded: Zarr says only that a checksum differs."""
-    try:
-        yield
-    except (ValueError, RuntimeError) as error:
-        raise DamagedDataError(
-            f"store {url}: {path} is damaged ({str(error).split('.')[0]}); get the store again from a copy, or "
-            "make and fill it again"
-        ) from error
 
 
 def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -475,37 +414,3 @@ def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, 
                 f"{path} was filled with {name} {stored.get(name)!r}, but {value!r} is given now; "
                 "use the same, or fill another store"
             )
-
-
-class _Strict(WrapperStore[Any]):
-    """Files that must be there: Zarr would read a chunk that is not as its fill value."""
-
-    def __init__(self, store: Any, url: str) -> None:
-        super().__init__(store)
-        self._url = url
-
-    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        found: Buffer | None = await self._store.get(key, prototype, byte_range)
-        if found is None:
-            raise MissingDataError(f"store {self._url}: {key} is not filled, or was lost; {_mend(key)}")
-        return found
-
-
-def _refuse_absurd(url: str, path: str, metadata: Any, selection: Any) -> None:
-    """Raise `DamagedDataError` of a selection that no store of ours has, before memory is taken for it."""
-    indexer = BasicIndexer(selection, metadata.shape, metadata.chunk_grid)
-    item = np.dtype(metadata.dtype.to_native_dtype()).itemsize
-    chunk = math.prod(metadata.chunk_grid.chunk_shape)
-    chunks = math.prod(int(getattr(dim, "nchunks", 1)) for dim in indexer.dim_indexers)
-    if max(math.prod(indexer.shape), chunk) * item > _LARGEST_READ or chunks > _MOST_CHUNKS:
-        raise DamagedDataError(
-            f"store {url}: {path} claims shape {metadata.shape} in chunks of {metadata.chunk_grid.chunk_shape}, which "
-            "no store has; get the store again from its publisher"
-        )
-
-
-def _mend(path: str) -> str:
-    """What to do where something of a path is missing: most groups are filled, the others are made by init."""
-    parent = path.split("/")[0]
-    is_filled = any(schema.path.startswith(f"{parent}/{{") for schema in group_schemas())
-    return f"run pdstore {'fill' if is_filled else 'init'}, or get the store again from a copy"

@@ -34,6 +34,8 @@ _SUPPORT_TITLES = {
 _KILOBASES_FROM = 2_000
 """bp; nearer variants are shown in bp."""
 _FREQUENCIES = colormaps["viridis"].with_extremes(bad=NEITHER)
+_CELLS = colormaps["Blues"]
+_RESIDUAL = "expression/residual"
 _ISM_LABEL = "ISM (readout, alternate − reference)"
 _COLOUR_OF = {"supported": SUPPORTED, "unsupported": UNSUPPORTED, "undetermined": NEITHER}
 _MARKER_OF = {"supported": "o", "unsupported": "^", "undetermined": "s"}
@@ -93,7 +95,25 @@ class GeneSubject:
 
 
 def draw_prediction(axes: Axes, subject: GeneSubject) -> str:
-    """Predicted against observed expression, a point a person; the line is of least squares."""
+    """Predicted against observed expression: a point a person and the line of least squares, or a summary's cells."""
+    path = f"scatter/{subject.answer['model']}"
+    is_counted = subject.store.is_summary and path in subject.store
+    drawn = _draw_cells(axes, subject, path) if is_counted else _draw_people(axes, subject)
+    correlation = subject.answer["correlation"]
+    r, status = correlation["pearson_r"], correlation["status"]
+    interval = (
+        "" if correlation["ci_low"] is None else f" [{signed(correlation['ci_low'])}, {signed(correlation['ci_high'])}]"
+    )
+    no_r = "R is not filled" if subject.answer["n_samples"] is None else "no R"
+    title = no_r if r is None else f"R = {signed(r)}{interval}, {status or 'not tested'}"
+    axes.set_title(f"{subject.name}: {title}")
+    taken_out = subject.store.group(path).attrs.get("residualised") if is_counted else _RESIDUAL in subject.store
+    axes.set_xlabel(f"observed expression{', what covariates explain taken out' if taken_out else ''}")
+    axes.set_ylabel(f"predicted by {plain(subject.answer['model'])}")
+    return drawn
+
+
+def _draw_people(axes: Axes, subject: GeneSubject) -> str:
     store, model = subject.store, subject.answer["model"]
     store.require_people()
     observed = read_expression(store, subject.row)
@@ -107,18 +127,21 @@ def draw_prediction(axes: Axes, subject: GeneSubject) -> str:
         slope, intercept = np.polyfit(x, y, 1)
         ends = np.array([x.min(), x.max()])
         axes.plot(ends, slope * ends + intercept, color=INK)
-    correlation = subject.answer["correlation"]
-    r, status = correlation["pearson_r"], correlation["status"]
-    interval = (
-        "" if correlation["ci_low"] is None else f" [{signed(correlation['ci_low'])}, {signed(correlation['ci_high'])}]"
-    )
-    no_r = "R is not filled" if subject.answer["n_samples"] is None else "no R"
-    title = no_r if r is None else f"R = {signed(r)}{interval}, {status or 'not tested'}"
-    axes.set_title(f"{subject.name}: {title}")
-    taken_out = "expression/residual" in store
-    axes.set_xlabel(f"observed expression{', what covariates explain taken out' if taken_out else ''}")
-    axes.set_ylabel(f"predicted by {plain(model)}")
     return "1 person" if both.sum() == 1 else f"{both.sum():,} people"
+
+
+def _draw_cells(axes: Axes, subject: GeneSubject, path: str) -> str:
+    """Of a summary: how many people are in each cell of a coarse grid."""
+    store, row = subject.store, subject.row
+    people = store.read_if_filled(f"{path}/people", row)
+    observed, predicted = (store.read_if_filled(f"{path}/{axis}_edge", row) for axis in ("observed", "prediction"))
+    if not (people > 0).any() or np.isnan([*observed, *predicted]).any():
+        raise MissingDataError(f"too few people have both a prediction and a measurement of {subject.name} to be shown")
+    shown = np.where(people > 0, people, np.nan).T
+    cells = axes.pcolormesh(observed, predicted, shown, cmap=_CELLS, vmin=0, vmax=people.max())
+    bar = axes.figure.colorbar(cells, ax=axes, pad=0.01, aspect=30)
+    bar.set_label(f"people (cells under {store.group(path).attrs.get('min_people')} are empty)")
+    return f"{people[people > 0].sum():,} people in {(people > 0).sum():,} cells"
 
 
 def draw_ism(axes: Axes, subject: GeneSubject) -> str:
@@ -230,7 +253,8 @@ def _reference_letters(effects: NDArray[np.float64]) -> list[str]:
 def _number_drivers(axes: Axes, drivers: list[dict[str, Any]], x: str, y: str, x_scale: float) -> None:
     """Number the first drivers and name them in a legend: names at the points would lie on each other."""
     shown = [driver for driver in drivers if driver[x] is not None and driver[y] is not None][:_LABELLED]
-    for rank, driver in enumerate(shown, 1):
+    for driver in shown:
+        rank = driver["driver_rank"]
         at = (driver[x] * x_scale, driver[y])
         colour, marker = _COLOUR_OF[driver["support"]], _MARKER_OF[driver["support"]]
         label = f"{rank}  {_short_variant(driver['variant'])}, {driver['support']}"
@@ -263,7 +287,9 @@ def _short_variant(variant: str) -> str:
 
 def _variants(subject: GeneSubject, variants: list[dict[str, Any]]) -> str:
     """How many variants: of published tables, drivers alone."""
-    return counted(len(variants), "published driver" if subject.store.is_summary else "variant")
+    # Published tables know of no variant but drivers.
+    is_of_tables = subject.store.is_summary and subject.answer["withheld"] is None
+    return counted(len(variants), "published driver" if is_of_tables else "variant")
 
 
 def _reading(strand: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pdstore.errors import RemoteError, StoreError, UsageError
 from pdstore.location.manifest import MANIFEST
+from pdstore.sharing.page import content_type
 from pdstore.sources.text import new_file
 from pdstore.store import new_store
 
@@ -98,7 +99,7 @@ def _in_s3(url: str) -> Iterator[Put]:
             # The manifest says that the rest is there.
             settle(0 if key == MANIFEST else _AT_ONCE - 1)
             put_there.append(key)
-            running.add(pool.submit(obstore.put, files, key, content))
+            running.add(pool.submit(obstore.put, files, key, content, attributes={"Content-Type": content_type(key)}))
 
         try:
             yield put

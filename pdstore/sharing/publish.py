@@ -4,11 +4,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from pdstore.query import filled_models
 from pdstore.schema import FORMAT_VERSION, SUMMARY
 from pdstore.sharing.destination import Put, destination
 from pdstore.sharing.documents import citation, readme
+from pdstore.sharing.page import page_files
 from pdstore.sharing.summary import SMALL_COHORT, Withheld, write_summary
 from pdstore.status import require_sound, store_status
 from pdstore.store import Store, open_store
@@ -186,7 +186,7 @@ def _copy(
     articles = [str((of.get("options") or {}).get("source")), *models_of]
     record("README.md", readme(title, described, counts, _held(store, described["withheld"], people)))
     record("CITATION.cff", citation(title, authors, version("pdstore"), articles))
-    for name, content in viewer_files():
+    for name, content in page_files():
         record(name, content)
     described["content_sha256"] = _content_digest(records)
     # Next to last, for without it there is no store; the manifest is the mark that all is there.
@@ -219,7 +219,7 @@ def _keys(store: Store) -> tuple[list[str], int]:
         for path, node in nodes.items()
         if isinstance(node, zarr.Array)
     }
-    page = {name for name, _ in viewer_files()} | {*_DOCUMENTS, MANIFEST, _ROOT}
+    page = {name for name, _ in page_files()} | {*_DOCUMENTS, MANIFEST, _ROOT}
     wanted, strays = [], 0
     for key, size in store.location.sizes().items():
         path, _, chunk = key.partition("/c/")
@@ -274,13 +274,6 @@ def _consolidated(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _json(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-
-
-def viewer_files() -> Iterator[tuple[str, bytes]]:
-    """The page that shows a published store: key, relative to the root, and content of each file."""
-    for file in sorted((files("pdstore.sharing") / "viewer").iterdir(), key=lambda entry: entry.name):
-        if file.is_file():
-            yield file.name if file.name == "index.html" else f"viewer/{file.name}", file.read_bytes()
 
 
 def _held(store: Store, withheld: dict[str, int] | None, people: int) -> list[str]:

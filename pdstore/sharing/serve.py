@@ -1,6 +1,5 @@
 """Serve a published store to a browser on this machine: no other machine reaches it, no other user guesses where."""
 
-import mimetypes
 import secrets
 from contextlib import suppress
 from http import HTTPStatus
@@ -13,9 +12,9 @@ from pdstore.errors import StoreError
 from pdstore.location.keys import is_safe_key
 from pdstore.location.locate import locate
 from pdstore.location.protocol import Location, read_file
+from pdstore.sharing.page import PAGE, content_type
 
 _LARGEST_FILE = 2 << 30
-_PAGE = "index.html"
 
 
 class StoreServer(ThreadingHTTPServer):
@@ -46,7 +45,7 @@ class StoreServer(ThreadingHTTPServer):
     def __init__(self, url: str, port: int = 0) -> None:
         self.location: Location = locate(url)
         self.keys = frozenset(self.location.sizes())
-        if _PAGE not in self.keys:
+        if PAGE not in self.keys:
             raise StoreError(f"store {url} has no page: publish it first, and view what pdstore publish made")
         super().__init__(("127.0.0.1", port), _Handler)
         self.prefix = f"/{secrets.token_urlsafe(16)}/"
@@ -70,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
         # A page of another name that resolves to this machine must not read the store.
         host = self.headers.get("Host", "").rpartition(":")[0]
         path = unquote(urlsplit(self.path).path)
-        key = path.removeprefix(self.server.prefix) or _PAGE
+        key = path.removeprefix(self.server.prefix) or PAGE
         known = path.startswith(self.server.prefix) and is_safe_key(key) and key in self.server.keys
         if host not in ("127.0.0.1", "localhost") or not known:
             return self._send(HTTPStatus.NOT_FOUND, b"", "text/plain", with_body)
@@ -78,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
             content = sync(read_file(self.server.location, key, _LARGEST_FILE))
         except (StoreError, OSError):
             return self._send(HTTPStatus.INTERNAL_SERVER_ERROR, b"", "text/plain", with_body)
-        return self._send(HTTPStatus.OK, content, mimetypes.guess_type(key)[0] or "application/octet-stream", with_body)
+        return self._send(HTTPStatus.OK, content, content_type(key), with_body)
 
     def _send(self, status: HTTPStatus, content: bytes, kind: str, with_body: bool) -> None:
         # A browser that goes elsewhere closes the connection.

@@ -171,10 +171,14 @@ class _Summary:
             slopes=self._slopes_withheld,
         )
 
+    @property
+    def _residualised(self) -> bool:
+        return "expression/residual" in self._source
+
     @cached_property
     def _expression(self) -> NDArray[np.float64]:
         """What statistics see: shape (genes, people)."""
-        array = "residual" if "expression/residual" in self._source else "observed"
+        array = "residual" if self._residualised else "observed"
         return self._source.read(f"expression/{array}").astype(np.float64)
 
     @cached_property
@@ -337,6 +341,7 @@ class _Summary:
         sizes = {"genes": self._genes, "observed_bins": _BINS, "prediction_bins": _BINS}
         sizes |= {"observed_edges": _BINS + 1, "prediction_edges": _BINS + 1}
         attributes = {"model": name, "standard_deviations": _REACH, "min_people": self._min}
+        attributes |= {"residualised": self._residualised}
         self._target.create_group(group, sizes, attributes)
         edges = {axis: np.full((self._genes, _BINS + 1), np.nan) for axis in ("observed_edge", "prediction_edge")}
         for gene in sorted(genes_written(self._source, predictions)):

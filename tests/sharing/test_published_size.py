@@ -41,7 +41,7 @@ def complete(store: Store, benchmark: ModuleType) -> None:
             store.create_group(path, sizes, dict.fromkeys(schema.attributes, 16))
         if path in store or not path:
             held = store.group(path).attrs.asdict() if path else store.attributes
-            given = {"inputs": {}, "counts": {}, "options": {}}
+            given = {"inputs": {}, "counts": {}, "options": {}, "window": benchmark.WINDOW, "model": "enformer"}
             missing = {name: given.get(name) for name in schema.attributes if name not in held}
             (store.group(path) if path else store.root).attrs.update(missing)
 

@@ -316,6 +316,9 @@ def test_a_store_is_published_to_s3_and_read_from_there(
         assert verify(folder).digest == published.digest
         assert query_gene(open_store(url), GENE) == query_gene(open_store(folder), GENE)
         assert store_status(open_store(url))["groups"]
+        bucket: Any = S3Store.from_url(url, client_options={"allow_http": True})
+        kinds = {key: obstore.get(bucket, key).attributes["Content-Type"] for key in ("index.html", "viewer/viewer.js")}
+        assert [kind.partition(";")[0] for kind in kinds.values()] == ["text/html", "text/javascript"]
         with pytest.raises(StoreError, match="files are there already"):
             publish(str(filled), url, level, Quiet(), individual_level=True)  # type: ignore[arg-type]
 

@@ -11,6 +11,8 @@ import zarr
 from quiet import Quiet
 
 from pdstore.errors import StoreError, UsageError
+from pdstore.figures.gene import GENE_PANELS, GeneSubject
+from pdstore.figures.style import draw
 from pdstore.gene_table import gene_columns
 from pdstore.query import query_gene
 from pdstore.schema import deviations
@@ -231,3 +233,13 @@ def test_too_few_people_have_no_summary(filled: Path, tmp_path: Path) -> None:
 def test_a_small_cohort_is_warned_of(published: tuple[Path, Published]) -> None:
     (remark,) = published[1].notes
     assert remark.startswith("40 people are few")
+
+
+def test_the_figure_of_predictions_shows_the_cells_of_a_summary(summary: Store) -> None:
+    people = summary.read("scatter/cnn/people")
+    row = int(np.argmax((people > 0).sum(axis=(1, 2))))
+    subject = GeneSubject.of(summary, str(summary.read("genes/gene_id", row)), "cnn")
+    drawn = draw(next(panel for panel in GENE_PANELS if panel.name == "prediction"), subject, "a summary")
+    assert f"{people[row].sum()} people in {(people[row] > 0).sum()} cells" in drawn.caption
+    shown = np.ma.filled(drawn.figure.axes[0].collections[0].get_array(), 0).reshape(10, 10)
+    np.testing.assert_array_equal(shown, people[row].T)

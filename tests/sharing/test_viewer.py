@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import zarr
 from numcodecs import Zstd
+from quiet import Quiet
 from web_server import WebServer, nginx
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pdstore import words
 from pdstore.gene_table import Columns, Filter, gene_columns, rows_of, select
 from pdstore.query import query_gene
+from pdstore.schema import schema_of
+from pdstore.sharing.publish import Level, publish
 from pdstore.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -28,48 +30,32 @@ if TYPE_CHECKING:
 VIEWER = Path(__file__).parents[2] / "pdstore" / "sharing" / "viewer"
 HOSTILE = '<img src=x onerror="window.harmed=1">'
 MODEL = '<svg onload=alert(1)> & "q" \'%2e?#'
-BINS, REACH, MIN_PEOPLE = 8, 3.0, 2
+MIN_PEOPLE = 5
 UNKNOWN = "\N{EN DASH}"
 
 
 def published(folder: Path, store: Path, change: Callable[[zarr.Group], None] | None = None) -> Path:
-    """A copy of a store as it is published: with consolidated metadata, and the viewer beside its zarr.json."""
-    shutil.copytree(store, folder)
+    """A store published, after a change of what it holds."""
+    source = store
     if change is not None:
-        change(zarr.open_group(str(folder), mode="r+", zarr_format=3))
-    zarr.consolidate_metadata(str(folder), zarr_format=3)
-    (folder / "viewer").mkdir()
-    for path in VIEWER.iterdir():
-        if path.is_file():
-            shutil.copy(path, folder / ("index.html" if path.name == "index.html" else f"viewer/{path.name}"))
+        source = folder.with_name(f"{folder.name}.zarr")
+        shutil.copytree(store, source)
+        change(zarr.open_group(str(source), mode="r+", zarr_format=3))
+    level: Level = "summary" if open_store(source).is_summary else "full"
+    publish(str(source), str(folder), level, Quiet(), individual_level=level == "full")
     return folder
-
-
-def make_summary(root: zarr.Group) -> None:
-    """Leave people out of a store, and put into it what a summary has of them."""
-    observed, predicted = np.asarray(root["expression/observed"]), np.asarray(root["predictions/cnn/expression"])
-    people = np.zeros((len(observed), BINS, BINS), dtype=np.int32)
-    for gene, pair in enumerate(zip(observed, predicted, strict=True)):
-        edges = [values.mean() + values.std() * np.linspace(-REACH, REACH, BINS + 1) for values in pair]
-        counts = np.histogram2d(*pair, bins=edges)[0]
-        people[gene] = np.where(counts >= MIN_PEOPLE, counts, 0)
-    withheld = np.zeros(len(observed), dtype=np.int32)
-    withheld[0] = 2
-    for path, values in {"scatter/cnn/people": people, "statistics/cnn/drivers_withheld": withheld}.items():
-        write(root, path, values)
-    root["scatter/cnn"].attrs.update({"standard_deviations": REACH, "min_people": MIN_PEOPLE})
-    for path in ("expression", "genotypes", "reference", "predictions/cnn/expression", "predictions/cnn/tracks"):
-        del root[path]
-    root.attrs["level"] = "summary"
 
 
 def make_tables(root: zarr.Group) -> None:
     """What published tables have: no people, no alleles, some statistics of some genes, and lead eQTLs."""
-    make_summary(root)
-    unknown = list(root["genes/gene_name"]).index("MRPL43")
     window = root["predictions/cnn"].attrs["window"]
+    of_people = ["expression", "genotypes", "reference", "predictions/cnn/expression", "predictions/cnn/tracks"]
+    for path in (*of_people, f"windows/{window}/haplotype_index", f"windows/{window}/haplotype_onehot"):
+        del root[path]
+    root.attrs["level"] = "summary"
+    unknown = list(root["genes/gene_name"]).index("MRPL43")
     absent = ["r_ci_low", "r_ci_high", "empirical_p", "empirical_fdr", "n_samples", "null_t", "reference_prediction"]
-    paths = ["scatter", "statistics/cnn/drivers_withheld", f"eqtl/{window}/p_value"]
+    paths = [f"eqtl/{window}/p_value"]
     paths += [f"variants/{name}" for name in ("ref", "alt", "allele_frequency")]
     for path in [*paths, *(f"statistics/cnn/{name}" for name in absent)]:
         del root[path]
@@ -80,22 +66,18 @@ def make_tables(root: zarr.Group) -> None:
     for path in (f"eqtl/{window}/slope", "attributions/cnn/ism", "statistics/cnn/driver_rank"):
         shutil.rmtree(Path(root.store.root, path, "c", str(unknown)))
     lead = {"distance": 1200.0, "minor_allele_frequency": 0.2, "pearson_r": 0.5, "p_value": 1e-9}
+    genes = root["genes/gene_id"].shape[0]
+    store = open_store(root.store.root, "r+")
+    store.create_group("lead_eqtl", {"genes": genes}, {})
     for name, value in lead.items():
-        values = np.full(root["genes/gene_id"].shape, value)
+        values = np.full(genes, value)
         values[unknown] = np.nan
-        write(root, f"lead_eqtl/{name}", values)
-    root.create_group("predictions/baseline", attributes={"model": "baseline", "order": 1, "window": window})
-    write(root, "statistics/baseline/pearson_r", np.linspace(-0.5, 0.5, len(values)))
-
-
-def write(root: zarr.Group, path: str, values: np.ndarray[Any, Any]) -> None:
-    """An array as schemas/ would make it: a chunk a gene where it has several dimensions."""
-    chunks = (1, *values.shape[1:]) if values.ndim > 1 else (512,)
-    codecs = [ZstdCodec(level=3), Crc32cCodec()]
-    array = root.create_array(
-        path, shape=values.shape, dtype=values.dtype, chunks=chunks, compressors=codecs, fill_value=-1
-    )
-    array[...] = values
+        store.write(f"lead_eqtl/{name}", ..., values)
+    predictions = {"model": "baseline", "order": 1, "window": window}
+    store.create_group("predictions/baseline", {}, predictions, without=schema_of("predictions/baseline").arrays.keys())
+    others = set(schema_of("statistics/baseline").arrays) - {"pearson_r"}
+    store.create_group("statistics/baseline", {"genes": genes}, {"model": "baseline"}, without=others)
+    store.write("statistics/baseline/pearson_r", ..., np.linspace(-0.5, 0.5, genes))
 
 
 def make_hostile(root: zarr.Group) -> None:
@@ -110,9 +92,8 @@ def make_hostile(root: zarr.Group) -> None:
     root.attrs["genome_build"] = HOSTILE
 
 
-def make_damaged(root: zarr.Group) -> None:
+def damage(folder: Path) -> None:
     """Chunks that are missing, flipped, or of another size than their metadata say."""
-    folder = Path(root.store.root)
     (folder / "attributions/cnn/ism/c/6/0").unlink()
     (folder / "statistics/cnn/driver_rank/c/8/0").unlink()
     flipped = folder / "attributions/cnn/ism/c/10/0"
@@ -152,10 +133,10 @@ def site(tmp_path_factory: pytest.TempPathFactory, filled: Path) -> Path:
     """A folder of published stores."""
     folder = tmp_path_factory.mktemp("site")
     published(folder / "full", filled)
-    published(folder / "summary", filled, make_summary)
+    publish(str(filled), str(folder / "summary"), "summary", Quiet(), min_carriers=MIN_PEOPLE)
     published(folder / "hostile", filled, make_hostile)
     published(folder / "tables", filled, make_tables)
-    published(folder / "damaged", filled, make_damaged)
+    damage(published(folder / "damaged", filled))
     return folder
 
 
@@ -488,18 +469,26 @@ def test_the_empirical_fdr_decides_where_it_is_chosen(page: "Page", server: WebS
     assert rows == dict(zip(expected["gene"], expected["status"], strict=True))
 
 
-def test_a_summary_shows_how_many_people_are_where(page: "Page", server: WebServer, site: Path, store: Store) -> None:
-    open_gene(page, server, "summary", "ORMDL3")
+def test_a_summary_shows_how_many_people_are_where(page: "Page", server: WebServer, site: Path) -> None:
     summary = open_store(site / "summary")
-    assert cells(page.locator("#drivers tbody tr")) == expected_drivers(query_gene(summary, "ORMDL3"))
-    people = np.asarray(summary.read("scatter/cnn/people", 0))
-    assert page.locator("#gene .drawing rect.cell").count() == np.count_nonzero(people)
-    assert f"{people.sum()} of them; an empty cell has fewer than 2 people" in page.locator("#gene-body").inner_text()
-    assert page.locator(".withheld").inner_text() == "2 drivers of this gene carried by too few people: not shown."
+    people = summary.read("scatter/cnn/people")
+    withheld = summary.read("statistics/cnn/drivers_withheld")
+    row = int(np.argmax((people > 0).sum(axis=(1, 2)) * (withheld > 0)))
+    gene = str(summary.read("genes/gene_name", row))
+    open_gene(page, server, "summary", gene)
+    answer = query_gene(summary, gene)
+    assert cells(page.locator("#drivers tbody tr")) == expected_drivers(answer)
+    cell_count = np.count_nonzero(people[row])
+    assert cell_count > 0
+    assert page.locator("#gene .drawing rect.cell").count() == cell_count
+    told = f"{people[row].sum()} of them; an empty cell has fewer than {MIN_PEOPLE} people"
+    assert told in page.locator("#gene-body").inner_text()
+    count = answer["withheld"]["drivers"]
+    assert page.locator(".withheld").inner_text().startswith(f"{count} driver")
     # The fullest cell lies where it was counted, within the axes.
     fullest = page.locator("#gene .drawing rect.cell[fill-opacity='1.000']").first
     fullest.hover()
-    assert page.locator("#tooltip").inner_text().startswith(f"{people.max()} people: observed ")
+    assert page.locator("#tooltip").inner_text().startswith(f"{people[row].max()} people: observed ")
 
 
 def test_names_of_a_hostile_store_stay_text(page: "Page", server: WebServer, columns: Columns) -> None:
@@ -583,11 +572,8 @@ def test_what_is_missing_is_unknown_and_no_number(page: "Page", server: WebServe
 
 @pytest.mark.missing_chunks
 def test_a_lost_window_hides_no_drivers(page: "Page", server: WebServer, site: Path, filled: Path) -> None:
-    def lose(root: zarr.Group) -> None:
-        window = root["predictions/cnn"].attrs["window"]
-        Path(root.store.root, f"windows/{window}/variant_start/c/0").unlink()
-
-    published(site / "lost", filled, lose)
+    lost = published(site / "lost", filled)
+    Path(lost, f"windows/{open_store(lost).members('windows')[0]}/variant_start/c/0").unlink()
     open_gene(page, server, "lost", "GSTM3")
     assert "variant_start" in page.locator(".warning").inner_text()
     assert page.locator("#drivers-heading + p").inner_text() == "unknown"

@@ -22,7 +22,7 @@ export async function queryGene(store, genes, model, row, fdrKind) {
     window === null ? null : readVariants(store, genes, model, window, row, values),
     store.readRow(`statistics/${model}/drivers_withheld`, row),
     store.isSummary ? readLeadEqtl(store, row) : null,
-    readPeople(store, model, row, values),
+    readPeople(store, model, row),
   ]);
   const { variants = null, drivers = null, damage = [] } = perVariant ?? {};
   return {
@@ -155,9 +155,9 @@ async function readLeadEqtl(store, row) {
 }
 
 /** Observed and predicted expression: of people in a full store, of cells in a summary; null where there is neither. */
-async function readPeople(store, model, row, values) {
+async function readPeople(store, model, row) {
   const scatter = `scatter/${model}`;
-  if (store.has(`${scatter}/people`)) return readDensity(store, scatter, row, values);
+  if (store.has(`${scatter}/people`)) return readDensity(store, scatter, row);
   const observed = store.has("expression/residual") ? "expression/residual" : "expression/observed";
   const [x, y] = await Promise.all(
     [observed, `predictions/${model}/expression`].map((path) => store.readRow(path, row)),
@@ -167,24 +167,27 @@ async function readPeople(store, model, row, values) {
   return points.length ? { points, residual: observed.endsWith("residual") } : null;
 }
 
-async function readDensity(store, group, row, values) {
+async function readDensity(store, group, row) {
   const [, observedBins, predictionBins] = store.shape(`${group}/people`);
   if (!(observedBins <= MOST_BINS && predictionBins <= MOST_BINS)) {
     throw new StoreError("refused", `${group}/people has too many cells for this page.`);
   }
-  const { standard_deviations: reach, min_people: minPeople } = store.attributesOf(group);
-  const centre = [values.observed_mean, values.prediction_mean];
-  const sd = [values.observed_sd, values.prediction_sd];
-  const people = await store.readRow(`${group}/people`, row);
-  if (people === null || ![reach, ...centre, ...sd].every(known)) return null;
-  const edges = [observedBins, predictionBins].map((bins, axis) =>
-    Array.from({ length: bins + 1 }, (_, i) => centre[axis] + sd[axis] * reach * ((2 * i) / bins - 1)),
+  const { min_people: minPeople, residualised } = store.attributesOf(group);
+  const [people, ...edges] = await Promise.all(
+    ["people", "observed_edge", "prediction_edge"].map((array) => store.readRow(`${group}/${array}`, row)),
   );
+  const isGrid = edges.every((edge) => edge?.every(Number.isFinite));
+  if (people === null || !isGrid || !people.some((number) => number > 0)) return null;
   const cells = [];
   people.forEach((number, i) => {
     if (number > 0) cells.push({ x: Math.floor(i / predictionBins), y: i % predictionBins, people: number });
   });
-  return { cells, edges, minPeople: known(minPeople) ? minPeople : null };
+  return {
+    cells,
+    edges: edges.map((edge) => Array.from(edge)),
+    minPeople: known(minPeople) ? minPeople : null,
+    residual: residualised === true,
+  };
 }
 
 function orNull(value) {

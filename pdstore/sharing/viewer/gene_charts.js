@@ -153,7 +153,7 @@ function peopleFigure(answer) {
 }
 
 function densityFigure(answer) {
-  const { cells, edges, minPeople } = answer.people;
+  const { cells, edges, minPeople, residual } = answer.people;
   const people = cells.reduce((sum, cell) => sum + cell.people, 0);
   const [least, most] = cells.length
     ? extent(
@@ -169,7 +169,7 @@ function densityFigure(answer) {
       height,
       x: x[0] < x[1] ? x : extent(x),
       y: y[0] < y[1] ? y : extent(y),
-      ...expressionTitles(answer),
+      ...expressionTitles(answer, residual),
     });
     const boxes = cells.map((cell) => {
       const [left, right] = [axes.x(edges[0][cell.x]), axes.x(edges[0][cell.x + 1])];

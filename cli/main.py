@@ -11,6 +11,7 @@ from pdstore.errors import PdstoreError
 from pdstore.words import plain
 
 from . import (
+    add,
     clear,
     compare,
     demo,
@@ -63,7 +64,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 MODULES = (
-    *(demo, init, import_, fill, clear, merge),
+    *(demo, init, import_, fill, clear, add, merge),
     *(status, query, genes, plot, compare, diff, export),
     *(publish, verify, view),
     *(validate, migrate, schema),

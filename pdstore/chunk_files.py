@@ -68,6 +68,7 @@ class ChunkFiles:
             # Another file system, or one without links: copied then.
             with suppress(OSError):
                 os.link(file, target)
+                self._progress.copied(target.stat().st_size)
                 return []
         content = self._read(*held[0], path)
         target.write_bytes(content)

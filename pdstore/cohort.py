@@ -171,6 +171,12 @@ def contig_digests(store: Store) -> dict[str, str]:
     return dict(zip(of["contig_id"].tolist(), of["contig_digest"].tolist(), strict=True))
 
 
+def contig_lengths(store: Store) -> dict[str, int]:
+    """Contig of the reference → its length in bp, in the store's order."""
+    of = _by_name(store, "reference", ("contig_id", "contig_length"))
+    return dict(zip(of["contig_id"].tolist(), of["contig_length"].tolist(), strict=True))
+
+
 def _require_same_inputs(first: Store, other: Store) -> None:
     inputs = [store.attributes.get("inputs") or {} for store in (first, other)]
     for name in _SAME_INPUTS:

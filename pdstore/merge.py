@@ -15,13 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pdstore.chunk_files import ChunkFiles, all_chunks, region
-from pdstore.cohort import contig_digests, require_one_cohort, same_values, united_expression, united_genes
+from pdstore.cohort import (
+    contig_digests,
+    contig_lengths,
+    require_one_cohort,
+    same_values,
+    united_expression,
+    united_genes,
+)
 from pdstore.errors import ProvenanceError, UsageError
 from pdstore.lease import held_lease
 from pdstore.location.copying import Progress
 from pdstore.location.local import Folder
 from pdstore.merged_groups import Tally, write_group
 from pdstore.schema import schema_of
+from pdstore.stages.gene_window import reference_letters
+from pdstore.stages.reference import write_reference
 from pdstore.status import require_sound
 from pdstore.store import Store, create_store, mark_complete, new_store, open_store
 from pdstore.union import Part, unite_groups
@@ -95,7 +104,9 @@ def merge(urls: Sequence[str], target: Path, progress: Progress) -> Merged:
     return merged
 
 
-def unite(stores: Sequence[Store], building: Path, progress: Progress, link: bool = False) -> Merged:
+def unite(
+    stores: Sequence[Store], building: Path, progress: Progress, link: bool = False, note: str | None = None
+) -> Merged:
     """Write the union of stores that nobody else writes to.
 
     Parameters
@@ -108,6 +119,8 @@ def unite(stores: Sequence[Store], building: Path, progress: Progress, link: boo
         Told how far it is.
     link : bool
         Whether the new store may share files with them, where the file system can.
+    note : str, optional
+        What the new store says of how it was made; that it was merged, and of what, where not given.
 
     Raises
     ------
@@ -131,7 +144,7 @@ def unite(stores: Sequence[Store], building: Path, progress: Progress, link: boo
     out, tally = create_store(building), Tally()
     files = ChunkFiles(out, progress, link)
     for group in ("genotypes", "variants"):
-        _copy_group(out, stores, group, files)
+        copy_group(out, stores, group, files)
     _write_genes(out, stores[0], files, {f"genes/{name}": values for name, values in genes.items()}, len(gene_ids))
     of_expression = {f"expression/{name}": values for name, values in expression.items()}
     _write_genes(out, stores[0], files, of_expression, len(gene_ids))
@@ -142,12 +155,13 @@ def unite(stores: Sequence[Store], building: Path, progress: Progress, link: boo
         tally.take(f"genes from {part.store.url}" + (", which the stores before it lack" if index else ""), new)
     for union in unions:
         write_group(out, parts, union, files, tally)
-    notes = [f"merged by pdstore {version('pdstore')} from stores of {_and([f'{len(own):,}' for own in rows])} genes"]
+    of_stores = _and([f"{len(own):,}" for own in rows])
+    notes = [note or f"merged by pdstore {version('pdstore')} from stores of {of_stores} genes"]
     mark_complete(out, _attributes(out, stores, expression["observed"], notes))
     return Merged(len(gene_ids), expression["observed"].shape[1], tally.taken, tally.left_out)
 
 
-def _copy_group(out: Store, stores: Sequence[Store], group: str, files: ChunkFiles) -> None:
+def copy_group(out: Store, stores: Sequence[Store], group: str, files: ChunkFiles) -> None:
     """Copy a group that has to be the same in all stores, and see that it is."""
     first, names = stores[0], stores[0].arrays(group)
     for store in stores[1:]:
@@ -214,28 +228,15 @@ def _write_genes(out: Store, first: Store, files: ChunkFiles, values: Mapping[st
 
 def _write_reference(out: Store, stores: Sequence[Store], files: ChunkFiles) -> None:
     """Write the contigs of all stores: those of the first, then the new ones of the next."""
-    first = stores[0]
-    holder: dict[str, tuple[Store, int]] = {}
+    holder: dict[str, Store] = {}
     for store in stores:
-        for row, contig in enumerate(contig_digests(store)):
-            holder.setdefault(contig, (store, row))
-    if len(holder) == len(contig_digests(first)):
-        _copy_group(out, [first], "reference", files)
+        for contig in contig_digests(store):
+            holder.setdefault(contig, store)
+    if len(holder) == len(contig_digests(stores[0])):
+        copy_group(out, stores[:1], "reference", files)
         return
-    lengths = np.array(
-        [int(store.read("reference/contig_length", row)) for store, row in holder.values()], dtype=np.int64
-    )
-    offsets = np.cumsum(lengths) - lengths
-    _create_like(out, first, "reference", {"bases": int(lengths.sum()), "contigs": len(holder)})
-    for (store, row), offset, length in zip(holder.values(), offsets.tolist(), lengths.tolist(), strict=True):
-        start = int(store.read("reference/contig_offset", row))
-        sequence = store.read("reference/sequence", slice(start, start + length))
-        out.write("reference/sequence", slice(offset, offset + length), sequence)
-    digests = [contig_digests(store)[contig] for contig, (store, _) in holder.items()]
-    out.write("reference/contig_id", ..., np.array(list(holder), dtype=object))
-    out.write("reference/contig_offset", ..., offsets)
-    out.write("reference/contig_length", ..., lengths)
-    out.write("reference/contig_digest", ..., np.array(digests, dtype=object))
+    lengths = {contig: contig_lengths(store)[contig] for contig, store in holder.items()}
+    write_reference(out, lengths, lambda contig: reference_letters(holder[contig], contig, 0, lengths[contig]))
 
 
 def _attributes(

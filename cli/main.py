@@ -12,6 +12,7 @@ from pdstore.errors import PdstoreError
 from pdstore.words import plain
 
 from . import (
+    add,
     clear,
     compare,
     demo,
@@ -21,6 +22,7 @@ from . import (
     genes,
     import_,
     init,
+    merge,
     migrate,
     plot,
     publish,
@@ -67,7 +69,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 MODULES = (
-    *(demo, init, import_, fill, clear),
+    *(demo, init, import_, fill, clear, add, merge),
     *(status, query, genes, plot, compare, diff, export),
     *(publish, verify, view),
     *(validate, migrate, schema),

@@ -10,22 +10,24 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pdstore.analysis.residuals import MIN_FREEDOM, expression_pcs, residuals
+from pdstore.analysis.residuals import MIN_FREEDOM, expression_pcs
 from pdstore.errors import InputError, UsageError
 from pdstore.models.registry import windows_without_weights
 from pdstore.sources.contigs import match_contigs
 from pdstore.sources.covariates import Covariates, read_covariates
 from pdstore.sources.expression import Expression, read_every_gene, read_expression, read_sample_map
-from pdstore.sources.fasta import Fasta, refget_digest
+from pdstore.sources.fasta import Fasta
 from pdstore.sources.genes import Gene, GeneTable, read_genes
 from pdstore.sources.genome_build import agreed_build, builds_of_lengths
 from pdstore.sources.text import file_sha256
 from pdstore.sources.variants import APPLIED_KINDS, KINDS, SNV
 from pdstore.sources.vcf import convert_to_vcf_zarr, read_vcf_headers
+from pdstore.stages.expression import Adjustment, write_expression
 from pdstore.stages.genes import write_genes
 from pdstore.stages.genotypes import CopiedGenotypes, Unphased, copy_genotypes, variants_a_chunk, write_variants
+from pdstore.stages.reference import write_reference
 from pdstore.stages.windows import windows_outside_contig
-from pdstore.store import Store, create_store, mark_complete, new_store
+from pdstore.store import create_store, mark_complete, new_store
 
 
 @dataclass(frozen=True)
@@ -86,23 +88,8 @@ class _Cohort:
     genes: tuple[Gene, ...]
     expression: Expression
     sample_names: tuple[str, ...]
-    adjustment: "_Adjustment"
+    adjustment: Adjustment
     genome_build: str | None
-
-
-@dataclass(frozen=True)
-class _Adjustment:
-    """What is known of people beside their expression, and what of it is taken out of that."""
-
-    covariates: Covariates
-    residualised: tuple[str, ...]
-    pcs: NDArray[np.float64]
-
-    @property
-    def design(self) -> NDArray[np.float64]:
-        """Shape (people, covariates and components that are taken out)."""
-        chosen = [self.covariates.names.index(name) for name in self.residualised]
-        return np.column_stack([self.covariates.values[:, chosen], self.pcs])
 
 
 def init_store(target: Path, sources: Sources, progress: Callable[[str], None] = lambda step: None) -> Counts:
@@ -155,8 +142,9 @@ def _build(building: Path, sources: Sources, scratch: Path, progress: Callable[[
     write_variants(store, copied, list(contig_names.values()))
     _count_alleles(copied, counts)
     write_genes(store, genes)
-    _write_expression(store, expression, cohort.adjustment)
-    digests = _write_reference(store, fasta, sorted({gene.contig for gene in genes}, key=list(fasta.lengths).index))
+    write_expression(store, expression, cohort.adjustment)
+    contigs = sorted({gene.contig for gene in genes}, key=list(fasta.lengths).index)
+    digests = write_reference(store, {contig: fasta.lengths[contig] for contig in contigs}, fasta.sequence)
     for model, window in windows_without_weights().items():
         outside = windows_outside_contig(store, window)
         if outside:
@@ -220,7 +208,7 @@ def _read_cohort(sources: Sources, fasta: Fasta, counts: Counts) -> _Cohort:
     return _Cohort(genes, expression, header.sample_names, _read_adjustment(sources, people, counts), build)
 
 
-def _read_adjustment(sources: Sources, people: Sequence[str], counts: Counts) -> _Adjustment:
+def _read_adjustment(sources: Sources, people: Sequence[str], counts: Counts) -> Adjustment:
     """Covariates and components of the people, by their names in the expression."""
     covariates = Covariates((), np.empty((len(people), 0)))
     if sources.covariates is not None:
@@ -255,7 +243,7 @@ def _read_adjustment(sources: Sources, people: Sequence[str], counts: Counts) ->
                 f"that vary and are measured in everybody, but there are {complete}"
             ) from error
         counts.taken["expression PCs"] = sources.expression_pcs
-    return _Adjustment(covariates, residualised, pcs)
+    return Adjustment(covariates, residualised, pcs)
 
 
 def _genes_on_reference(table: GeneTable, fasta: Fasta, counts: Counts) -> tuple[Gene, ...]:
@@ -330,38 +318,6 @@ def _count_alleles(copied: CopiedGenotypes, counts: Counts) -> None:
             counts.leave_out(f"{KINDS[kind]} alleles, kept but never applied to haplotypes", number)
     counts.leave_out("unphased heterozygous calls, read as reference", copied.unphased_calls)
     counts.leave_out("missing allele calls, read as reference", copied.missing_calls)
-
-
-def _write_expression(store: Store, observed: NDArray[np.float32], adjustment: _Adjustment) -> None:
-    arrays: dict[str, NDArray[Any]] = {"observed": observed}
-    if adjustment.design.shape[1]:
-        arrays["residual"] = residuals(observed, adjustment.design).astype(np.float32)
-    if adjustment.covariates.names:
-        arrays["covariates"] = adjustment.covariates.values
-        arrays["covariate_name"] = np.array(adjustment.covariates.names, dtype=object)
-    sizes = {"genes": observed.shape[0], "samples": observed.shape[1], "covariates": len(adjustment.covariates.names)}
-    attributes = {"residualised": list(adjustment.residualised), "expression_pcs": adjustment.pcs.shape[1]}
-    without = {"residual", "covariates", "covariate_name"} - set(arrays)
-    store.create_group("expression", sizes, attributes, without)
-    for name, values in arrays.items():
-        store.write(f"expression/{name}", ..., values)
-
-
-def _write_reference(store: Store, fasta: Fasta, contigs: Sequence[str]) -> dict[str, str]:
-    """Write the contigs one after the other; returns the digest of each."""
-    lengths = np.array([fasta.lengths[contig] for contig in contigs], dtype=np.int64)
-    offsets = np.cumsum(lengths) - lengths
-    store.create_group("reference", {"bases": int(lengths.sum()), "contigs": len(contigs)}, {})
-    digests = {}
-    for contig, offset in zip(contigs, offsets, strict=True):
-        sequence = fasta.sequence(contig)
-        digests[contig] = refget_digest(sequence)
-        store.write("reference/sequence", slice(offset, offset + len(sequence)), sequence)
-    store.write("reference/contig_id", ..., np.array(contigs, dtype=object))
-    store.write("reference/contig_offset", ..., offsets)
-    store.write("reference/contig_length", ..., lengths)
-    store.write("reference/contig_digest", ..., np.array(list(digests.values()), dtype=object))
-    return digests
 
 
 def _note_renamed(source: str, names: Mapping[str, str], counts: Counts) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pdstore.errors import DamagedDataError, LeaseError, MissingDataError
+from pdstore.errors import DamagedDataError, LeaseError, MissingDataError, SchemaError, StoreError
 from pdstore.lease import read_lease
 from pdstore.query import find_gene
-from pdstore.schema import schema_of
+from pdstore.schema import deviations, schema_of
 from pdstore.stages.model_group import COMMON
 from pdstore.stages.stage import run_length, runs_of
 from pdstore.stages.windows import total_counts
@@ -19,7 +19,7 @@ FILLED = ("windows", "predictions", "attributions", "eqtl", "statistics")
 """Parents of the groups that `fill` makes, in the order in which data flows."""
 
 
-_ROWS_OF_A_GENE = {"predictions": ("tracks", "haplotype_count"), "attributions": ("alternate_tracks", "variant_count")}
+ROWS_OF_A_GENE = {"predictions": ("tracks", "haplotype_count"), "attributions": ("alternate_tracks", "variant_count")}
 """Of groups whose blocks are runs of a gene's rows: the array, and the array of its windows that counts them."""
 
 
@@ -76,6 +76,20 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
     return status
 
 
+def require_sound(store: Store) -> None:
+    """Raise `StoreError` where a store is not as its schemas say, or what it holds is stale or damaged."""
+    found = deviations(store.root)
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise SchemaError(f"store {store.url}: {found[0]}{more}: see pdstore validate")
+    for group in store_status(store)["groups"]:
+        if group["state"] in ("stale", "damaged"):
+            raise StoreError(
+                f"store {store.url}: {group['group']} is {group['state']}: {group['reason']}; fill it again, or drop "
+                "it with pdstore clear"
+            )
+
+
 def _size(store: Store, path: str, axis: int) -> int:
     """Size of an array along an axis; a summary need not have it."""
     return 0 if store.is_summary and path not in store else int(store.array(path).shape[axis])
@@ -102,7 +116,7 @@ def _gene_states(store: Store, group: dict[str, Any], genes: Sequence[int]) -> l
     if group["state"] == "damaged":
         return [{"state": "damaged", "blocks": None, "blocks_done": None} for _ in genes]
     filled = _filled_genes(store, path)
-    array, counts = _ROWS_OF_A_GENE.get(path.split("/")[0], ("", ""))
+    array, counts = ROWS_OF_A_GENE.get(path.split("/")[0], ("", ""))
     done: dict[int, int] = {}
     lengths = None
     if array and f"{path}/{array}" in store and group["state"] != "stale":

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["r", "r+"]
 
-# Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with a fill.
-_RECORDS = ("pdstore_version", "order", "counts", "haplotypes_per_block", "variants_per_block")
+RECORDS = ("pdstore_version", "order", "counts", "haplotypes_per_block", "variants_per_block")
+"""Attributes that record what happened, rather than what a group is made from: a newer pdstore may go on with it."""
 
 
 class Store:
@@ -422,7 +422,7 @@ def read_required(
 
 def _check_provenance(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        if name not in _RECORDS and stored.get(name) != value:
+        if name not in RECORDS and stored.get(name) != value:
             raise ProvenanceError(
                 f"{path} was filled with {name} {stored.get(name)!r}, but {value!r} is given now; "
                 "use the same, or fill another store"

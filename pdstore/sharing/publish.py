@@ -8,25 +8,26 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import zarr
 from zarr.core.sync import sync
 
-from pdstore.errors import DamagedDataError, SchemaError, StoreError, UsageError
+from pdstore.errors import StoreError, UsageError
 from pdstore.lease import held_lease
-from pdstore.location.keys import is_whole, parse_chunk
+from pdstore.location.copying import LARGEST_CHUNK, Progress, check_chunk
+from pdstore.location.keys import parse_chunk
 from pdstore.location.local import Folder
 from pdstore.location.manifest import MANIFEST, FileRecord, Manifest
 from pdstore.location.protocol import read_file
 from pdstore.query import filled_models
-from pdstore.schema import FORMAT_VERSION, SUMMARY, deviations, filled_array
+from pdstore.schema import FORMAT_VERSION, SUMMARY, filled_array
 from pdstore.sharing.destination import Put, destination
 from pdstore.sharing.documents import citation, readme
 from pdstore.sharing.page import page_files
 from pdstore.sharing.summary import SMALL_COHORT, Withheld, write_summary
 from pdstore.sharing.whole import refuse_lost
-from pdstore.status import store_status
+from pdstore.status import require_sound, store_status
 from pdstore.store import Store, genes_written, open_store
 
 Level = Literal["summary", "full"]
@@ -36,23 +37,6 @@ MIN_CARRIERS, LEAST_MIN_CARRIERS = 5, 3
 
 _ROOT = "zarr.json"
 _DOCUMENTS = ("README.md", "CITATION.cff")
-_LARGEST_CHUNK = 2 << 30
-
-
-class Progress(Protocol):
-    """Who is told how far it is."""
-
-    def step(self, what: str) -> None:
-        """Something begins."""
-        ...
-
-    def copying(self, total: int) -> None:
-        """Bytes that are to be copied."""
-        ...
-
-    def copied(self, size: int) -> None:
-        """Bytes that were copied."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -178,18 +162,9 @@ def _filled_statistics(store: Store) -> Iterator[int]:
 
 
 def _check(store: Store) -> None:
-    """Raise `StoreError` where a store is not as its schemas say, or what it holds is stale or damaged."""
-    found = deviations(store.root)
-    if found:
-        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-        raise SchemaError(f"store {store.url}: {found[0]}{more}: see pdstore validate")
+    """Raise `StoreError` where a store is not as its schemas say, or what it holds is stale, damaged or lost."""
+    require_sound(store)
     refuse_lost(store)
-    for group in store_status(store)["groups"]:
-        if group["state"] in ("stale", "damaged"):
-            raise StoreError(
-                f"store {store.url}: {group['group']} is {group['state']}: {group['reason']}; fill it again, or drop "
-                "it with pdstore clear"
-            )
 
 
 def _copy(
@@ -220,17 +195,14 @@ def _copy(
     sizes = store.location.sizes()
     progress.copying(sum(sizes[key] for key in wanted))
     for key in sorted(wanted):
-        content = sync(read_file(store.location, key, _LARGEST_CHUNK))
+        content = sync(read_file(store.location, key, LARGEST_CHUNK))
         if key.endswith(f"/{_ROOT}"):
             document = json.loads(content)
             # Of a store that was published before.
             document.pop("consolidated_metadata", None)
             metadata[key.removesuffix(f"/{_ROOT}")] = document
         else:
-            if not is_whole(content):
-                raise DamagedDataError(
-                    f"store {store.url}: {key} is damaged; get it again from a copy, or drop it with pdstore clear"
-                )
+            check_chunk(store.url, key, content)
             record(key, content)
         progress.copied(len(content))
     for path, document in metadata.items():

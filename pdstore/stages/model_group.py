@@ -133,7 +133,7 @@ def _filled_groups(store: Store, label: str) -> list[str]:
 def _require_same(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     for attribute, value in given.items():
         if stored.get(attribute) != value:
-            held, wanted = _differing(stored.get(attribute), value)
+            held, wanted = differing(stored.get(attribute), value)
             # Of options the differing ones are named.
             what = "" if isinstance(value, dict) else f"{attribute} "
             raise ProvenanceError(
@@ -142,7 +142,7 @@ def _require_same(path: str, stored: Mapping[str, Any], given: Mapping[str, Any]
             )
 
 
-def _differing(stored: Any, given: Any) -> tuple[str, str]:
+def differing(stored: Any, given: Any) -> tuple[str, str]:
     """Both values in words; of mappings what differs alone."""
     if not (isinstance(stored, dict) and isinstance(given, dict)):
         return str(stored), str(given)

@@ -153,20 +153,26 @@ class Statistics:
         return float(stored_readout(store, group).of(store.read(f"{group}/reference_tracks", gene)))
 
     def gather(self, store: Store) -> None:
-        """The arrays over genes, n_samples last; then the false discovery rates over all genes with a p-value."""
-        n_samples = store.read_if_filled(f"{self.group}/n_samples")
-        done = sorted(genes_written(store, self._mark))
-        if (n_samples[done] < 0).any():
-            found = store.read_if_filled(self._mark)
-            for column, name in reversed(list(enumerate(GENE_STATISTICS))):
-                values = store.read_if_filled(f"{self.group}/{name}")
-                values[done] = found[done, column]
-                store.write(f"{self.group}/{name}", ..., values)
-        if done:
-            gather_fdr(store, self.group)
+        """Everything over genes."""
+        gather_statistics(store, self.group)
 
     def describe(self, store: Store, block: Block) -> str:
         return f"statistics of gene {gene_label(store, block[0])}"
+
+
+def gather_statistics(store: Store, group: str) -> None:
+    """The arrays over genes, n_samples last; then the false discovery rates over all genes with a p-value."""
+    mark = filled_array(group)
+    n_samples = store.read_if_filled(f"{group}/n_samples")
+    done = sorted(genes_written(store, mark))
+    if (n_samples[done] < 0).any():
+        found = store.read_if_filled(mark)
+        for column, name in reversed(list(enumerate(GENE_STATISTICS))):
+            values = store.read_if_filled(f"{group}/{name}")
+            values[done] = found[done, column]
+            store.write(f"{group}/{name}", ..., values)
+    if done:
+        gather_fdr(store, group)
 
 
 def gather_fdr(store: Store, group: str) -> None:

@@ -1,0 +1,283 @@
+"""Several stores of one cohort → a new store: what each of them has filled, together.
+
+What stays as it is goes over as the files that it is; what is of all genes, such as false discovery rates, is gathered
+anew. So a merged store is bit for bit what one fill of everything makes.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdstore.chunk_files import ChunkFiles, all_chunks, region
+from pdstore.cohort import (
+    contig_digests,
+    contig_lengths,
+    require_one_cohort,
+    same_values,
+    united_expression,
+    united_genes,
+)
+from pdstore.errors import ProvenanceError, UsageError
+from pdstore.lease import held_lease
+from pdstore.location.copying import Progress
+from pdstore.location.local import Folder
+from pdstore.merged_groups import Tally, write_group
+from pdstore.schema import schema_of
+from pdstore.stages.gene_window import reference_letters
+from pdstore.stages.reference import write_reference
+from pdstore.status import require_sound
+from pdstore.store import Store, create_store, mark_complete, new_store, open_store
+from pdstore.union import Part, unite_groups
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What `merge` made.
+
+    Attributes
+    ----------
+    genes, people : int
+        Of the new store.
+    taken, left_out : dict of str to int
+        What was taken from which store, and what was left out: in words → how many.
+    notes : list of str
+        What a user should know.
+    """
+
+    genes: int
+    people: int
+    taken: dict[str, int]
+    left_out: dict[str, int]
+    notes: list[str] = field(default_factory=list)
+
+
+def merge(urls: Sequence[str], target: Path, progress: Progress) -> Merged:
+    """Join stores of one cohort into a new store.
+
+    It is built in a hidden folder beside `target` and renamed when it is whole. The stores may have filled other genes,
+    other models, and may have been made of other genes: the union of all is made, genes and models of the first before
+    those of the next. The same stores give the same bytes.
+
+    Parameters
+    ----------
+    urls : sequence of str
+        Two stores or more; published ones, too.
+    target : Path
+        The new store.
+    progress : Progress
+        Told how far it is.
+
+    Returns
+    -------
+    Merged
+
+    Raises
+    ------
+    UsageError
+        Fewer than two stores.
+    ProvenanceError
+        They are not of one cohort, or hold other values of a gene; what, and both values.
+    LeaseError
+        One of them is being written.
+    StoreError
+        One of them is no full store, or damaged; or something is at `target` already.
+    """
+    stores = [open_store(url) for url in urls]
+    places = [str(Path(store.url).resolve()) if isinstance(store.location, Folder) else store.url for store in stores]
+    if len(set(places)) < 2 or len(set(places)) < len(places):
+        raise UsageError(f"merge needs two stores or more, each once, but was given {', '.join(urls)}")
+    with ExitStack() as held:
+        for store in stores:
+            if isinstance(store.location, Folder) and "published" not in store.attributes:
+                held.enter_context(held_lease(store.url, "merge"))
+        with new_store(target, "merge") as (building, _, leftovers):
+            merged = unite(stores, building, progress)
+        if leftovers:
+            names = ", ".join(map(str, leftovers))
+            merged.notes.append(f"left by another merge, which was killed or still runs: {names}")
+    return merged
+
+
+def unite(
+    stores: Sequence[Store], building: Path, progress: Progress, link: bool = False, note: str | None = None
+) -> Merged:
+    """Write the union of stores that nobody else writes to.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+        Two or more.
+    building : Path
+        A new folder.
+    progress : Progress
+        Told how far it is.
+    link : bool
+        Whether the new store may share files with them, where the file system can.
+    note : str, optional
+        What the new store says of how it was made; that it was merged, and of what, where not given.
+
+    Raises
+    ------
+    StoreError
+        As `merge` does.
+    """
+    progress.step("checking the stores")
+    require_one_cohort(stores)
+    for store in stores:
+        require_sound(store)
+    rows, genes = united_genes(stores)
+    parts = [Part(store, own) for store, own in zip(stores, rows, strict=True)]
+    unions = unite_groups(parts)
+    gene_ids = genes["gene_id"].tolist()
+    expression = {
+        name: united_expression(stores, rows, gene_ids, name)
+        for name in ("observed", "residual")
+        if f"expression/{name}" in stores[0]
+    }
+    progress.copying(sum(store.size_on_disk("") for store in stores))
+    out, tally = create_store(building), Tally()
+    files = ChunkFiles(out, progress, link)
+    for group in ("genotypes", "variants"):
+        copy_group(out, stores, group, files)
+    _write_genes(out, stores[0], files, {f"genes/{name}": values for name, values in genes.items()}, len(gene_ids))
+    of_expression = {f"expression/{name}": values for name, values in expression.items()}
+    _write_genes(out, stores[0], files, of_expression, len(gene_ids))
+    _write_reference(out, stores, files)
+    for index, part in enumerate(parts):
+        before = {row for own in rows[:index] for row in own.tolist()}
+        new = sum(row not in before for row in part.rows.tolist())
+        tally.take(f"genes from {part.store.url}" + (", which the stores before it lack" if index else ""), new)
+    for union in unions:
+        write_group(out, parts, union, files, tally)
+    of_stores = _and([f"{len(own):,}" for own in rows])
+    notes = [note or f"merged by pdstore {version('pdstore')} from stores of {of_stores} genes"]
+    mark_complete(out, _attributes(out, stores, expression["observed"], notes))
+    return Merged(len(gene_ids), expression["observed"].shape[1], tally.taken, tally.left_out)
+
+
+def copy_group(out: Store, stores: Sequence[Store], group: str, files: ChunkFiles) -> None:
+    """Copy a group that has to be the same in all stores, and see that it is."""
+    first, names = stores[0], stores[0].arrays(group)
+    for store in stores[1:]:
+        if store.arrays(group) != names:
+            raise ProvenanceError(
+                f"{group} holds {', '.join(names)} in {first.url}, but {', '.join(store.arrays(group))} in {store.url}"
+            )
+        for name in names:
+            shapes = [of.array(f"{group}/{name}").shape for of in (first, store)]
+            if shapes[0] != shapes[1]:
+                raise ProvenanceError(
+                    f"{group}/{name} has shape {shapes[0]} in {first.url}, but {shapes[1]} in {store.url}: only stores "
+                    "of the same genotypes can be merged"
+                )
+    _create_like(out, first, group, {})
+    for name in names:
+        path = f"{group}/{name}"
+        for store in stores[1:]:
+            all_chunks(store, path)
+        for chunk in all_chunks(first, path):
+            for number in files.take(path, chunk, [(store, chunk) for store in stores]):
+                where = region(first, path, chunk)
+                _require_same(first, stores[number], path, where)
+
+
+def _require_same(first: Store, other: Store, path: str, where: tuple[slice, ...]) -> None:
+    values = [store.read(path, where) for store in (first, other)]
+    if same_values(values[0], values[1]):
+        return
+    place = ""
+    if path.startswith("genotypes/") and schema_of("genotypes").arrays[path.split("/")[1]].dims[0] == "variants":
+        row = where[0].start + int(np.flatnonzero([(a != b).any() for a, b in zip(*values, strict=True)])[0])
+        contig = first.read("genotypes/contig_id")[int(first.read("genotypes/variant_contig", row))]
+        place = f", first at {contig}:{first.read('genotypes/variant_position', row)}"
+    raise ProvenanceError(
+        f"{path} is not the same in {first.url} and {other.url}{place}: only stores of the same genotypes can be merged"
+    )
+
+
+def _create_like(out: Store, store: Store, group: str, sizes: Mapping[str, int]) -> None:
+    """Create a group with the attributes and arrays that another store has."""
+    schema, names = schema_of(group), store.arrays(group)
+    found = {
+        dim: size
+        for name in names
+        for dim, size in zip(schema.arrays[name].dims, store.array(f"{group}/{name}").shape, strict=True)
+    }
+    attributes = store.group(group).attrs.asdict()
+    out.create_group(group, {**found, **sizes}, attributes, set(schema.arrays) - set(names))
+
+
+def _write_genes(out: Store, first: Store, files: ChunkFiles, values: Mapping[str, NDArray[Any]], genes: int) -> None:
+    """Write a group over genes: as files where no gene comes to those of the first store."""
+    group = next(iter(values)).split("/")[0]
+    _create_like(out, first, group, {"genes": genes})
+    for name in first.arrays(group):
+        path = f"{group}/{name}"
+        if path in values and genes != first.array(path).shape[0]:
+            out.write(path, ..., values[path])
+            continue
+        for chunk in all_chunks(first, path):
+            files.take(path, chunk, [(first, chunk)])
+
+
+def _write_reference(out: Store, stores: Sequence[Store], files: ChunkFiles) -> None:
+    """Write the contigs of all stores: those of the first, then the new ones of the next."""
+    holder: dict[str, Store] = {}
+    for store in stores:
+        for contig in contig_digests(store):
+            holder.setdefault(contig, store)
+    if len(holder) == len(contig_digests(stores[0])):
+        copy_group(out, stores[:1], "reference", files)
+        return
+    lengths = {contig: contig_lengths(store)[contig] for contig, store in holder.items()}
+    write_reference(out, lengths, lambda contig: reference_letters(holder[contig], contig, 0, lengths[contig]))
+
+
+def _attributes(
+    out: Store, stores: Sequence[Store], observed: NDArray[np.float32], notes: Sequence[str]
+) -> dict[str, Any]:
+    """Attributes of the new root: those of the first store, with the inputs of all."""
+    first = stores[0].attributes
+    given = [store.attributes.get("inputs") or {} for store in stores]
+    inputs = given[0] | {name: _all_of([of.get(name) for of in given]) for name in ("genes", "expression")}
+    counts = [store.attributes.get("counts") or {} for store in stores]
+    # Of what was left out of other gene tables, the same thing may be counted in each.
+    same = {
+        kind: {
+            what: count
+            for what, count in (counts[0].get(kind) or {}).items()
+            if all((of.get(kind) or {}).get(what) == count for of in counts)
+        }
+        for kind in ("taken", "left_out")
+    }
+    same["taken"] |= {
+        "genes": len(observed),
+        "genes with measured expression": int((~np.isnan(observed).all(axis=1)).sum()),
+    }
+    said = dict.fromkeys(note for of in counts for note in of.get("notes") or ())
+    return {
+        "pdstore_version": version("pdstore"),
+        "level": first["level"],
+        "genome_build": first.get("genome_build"),
+        "inputs": inputs | {"fasta": contig_digests(out)},
+        "options": first.get("options"),
+        "counts": same | {"notes": [*said, *notes]},
+    }
+
+
+def _all_of(digests: Sequence[Any]) -> Any:
+    """One digest where all stores have the same, else a list of them."""
+    found: dict[str, None] = {}
+    for of_store in digests:
+        found.update(dict.fromkeys(of_store if isinstance(of_store, list) else [of_store]))
+    return next(iter(found)) if len(found) == 1 else list(found)
+
+
+def _and(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"

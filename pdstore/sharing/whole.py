@@ -57,16 +57,33 @@ def _lost_chunks(store: Store) -> Iterator[str]:
 
 
 def _lost_genes(store: Store) -> Iterator[str]:
-    """Genes whose statistics are there, and not what these are made of."""
+    """Genes of which a group holds what was gathered, or made, of what is not there."""
+    if store.is_summary:
+        # It holds what was found, and not what that was made of.
+        return
+    needs: dict[str, list[str]] = {}
     for name in store.members("statistics"):
-        mark = filled_array(f"statistics/{name}")
-        if mark not in store:
-            continue
-        done = genes_written(store, mark)
         window = store.group(f"statistics/{name}").attrs.get("window")
-        for source in [*(f"{parent}/{name}" for parent in _SOURCES), f"eqtl/{window}"]:
-            filled = genes_written(store, filled_array(source)) if filled_array(source) in store else set()
-            yield from (f"{source} of gene {store.read('genes/gene_name', gene)}" for gene in sorted(done - filled))
+        needs[f"statistics/{name}"] = [*(f"{parent}/{name}" for parent in _SOURCES), f"eqtl/{window}"]
+    for name in store.members("predictions"):
+        if f"predictions/{name}/tracks" in store:
+            needs[f"predictions/{name}"] = [f"windows/{store.group(f'predictions/{name}').attrs.get('window')}"]
+    for group, sources in needs.items():
+        for source in sources:
+            lost = sorted(_filled(store, group) - _filled(store, source))
+            yield from (f"{source} of gene {store.read('genes/gene_name', gene)}" for gene in lost)
+    for group in {*needs, *(f"windows/{name}" for name in store.members("windows"))}:
+        gathered = schema_of(group).gathered_array
+        if gathered is None or f"{group}/{gathered}" not in store:
+            continue
+        known = set(np.flatnonzero(store.read_if_filled(f"{group}/{gathered}") >= 0).tolist())
+        lost = sorted(known - _filled(store, group))
+        yield from (f"{group} of gene {store.read('genes/gene_name', gene)}" for gene in lost)
+
+
+def _filled(store: Store, group: str) -> set[int]:
+    mark = filled_array(group)
+    return genes_written(store, mark) if mark in store else set()
 
 
 def _parts(store: Store, group: str, dims: tuple[str, ...], chunks: tuple[int, ...]) -> Callable[[int], int]:

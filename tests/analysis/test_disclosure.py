@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pdstore.analysis.disclosure import carriers_and_others, scatter_counts
+from pdstore.analysis.disclosure import (
+    carriers_and_others,
+    few_deviate,
+    populations_tell_of_few,
+    scatter_counts,
+)
 
 
 @given(
@@ -48,3 +53,29 @@ def test_no_grid_lies_around_few_people_or_one_value() -> None:
         people, *edges = scatter_counts(observed, prediction, 4, 3.0, 5)
         assert not people.any()
         assert np.isnan(edges).all()
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(2, 6))
+def test_populations_tell_of_few_where_one_or_a_difference_is_few(first: int, second: int, least: int) -> None:
+    people = [np.arange(30) < count for count in (30, first, second)]
+    few = {count for count in (first, second, 30 - first, 30 - second, abs(first - second)) if 0 < count < least}
+    # Who is in an empty population is told of by no number.
+    if first == 0:
+        few = {count for count in (second, 30 - second) if 0 < count < least}
+    if second == 0:
+        few = {count for count in (first, 30 - first) if 0 < count < least}
+    assert populations_tell_of_few(people, least) == bool(few and (first or second))
+
+
+def test_few_deviate_where_the_others_have_one_value() -> None:
+    same, rng = np.full(50, 0.3), np.random.default_rng(0)
+    assert not few_deviate(same, 5)
+    assert not few_deviate(rng.normal(size=50), 5)
+    for deviating, few in ((1, True), (4, True), (5, False), (46, False), (50, False)):
+        values = same.copy()
+        values[:deviating] += rng.normal(size=deviating)
+        assert few_deviate(values, 5) == few
+    # The last bits of a sum are no deviation.
+    noisy = same + rng.normal(size=50) * 1e-12
+    noisy[3] = 1.0
+    assert few_deviate(noisy, 5)

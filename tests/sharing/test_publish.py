@@ -113,6 +113,66 @@ def test_documents_say_what_it_is(full: Path, tmp_path: Path, filled: Path) -> N
     assert "names, measured expression, haplotypes and predictions of 40 people" in (full / "README.md").read_text()
 
 
+def test_a_target_inside_a_store_is_refused(filled: Path, full: Path, copy: Path) -> None:
+    for store in (copy, full):
+        before = contents(store)
+        for target in ("in", "genes/in", "in.zarr.zip"):
+            with pytest.raises(StoreError, match="lies inside the store"):
+                publish(str(copy), str(store / target), "summary", Quiet())
+        assert contents(store) == before
+
+
+LOST = [
+    *("genes/gene_name", "genotypes/call_genotype", "genotypes/sample_id", "expression/observed", "reference/sequence"),
+    *("variants/position", "variants/alt", "predictions/cnn/tracks", "predictions/cnn/expression"),
+    *("predictions/cnn/reference_tracks", "predictions/cnn/track_name", "attributions/cnn/ism"),
+    *("attributions/cnn/alternate_tracks", "statistics/cnn/pearson_r", "statistics/cnn/n_samples"),
+    *(
+        "statistics/cnn/driver_rank",
+        "statistics/cnn/driver_increment",
+        "statistics/cnn/fdr",
+        "statistics/cnn/gene_values",
+    ),
+    *("windows/{window}/haplotype_onehot", "windows/{window}/haplotype_index", "windows/{window}/variant_start"),
+    *(
+        "windows/{window}/haplotype_count",
+        "windows/{window}/gene_counts",
+        "eqtl/{window}/slope",
+        "eqtl/{window}/p_value",
+    ),
+]
+
+
+@pytest.mark.parametrize("level", ["summary", "full"])
+def test_a_store_that_lost_a_chunk_is_not_published(copy: Path, tmp_path: Path, level: str) -> None:
+    (window,) = open_store(copy).members("windows")
+    for path in LOST:
+        array = copy / path.format(window=window)
+        chunk = sorted(file for file in (array / "c").rglob("*") if file.is_file())[-1]
+        kept = chunk.rename(tmp_path / "kept")
+        refused(StoreError, r"lost|damaged|is not filled", copy, tmp_path / "published", level)
+        kept.rename(chunk)
+    publish(str(copy), str(tmp_path / "published"), level, Quiet(), individual_level=level == "full")  # type: ignore[arg-type]
+
+
+def test_a_store_that_is_half_filled_says_so_and_one_that_is_not_has_no_summary(
+    copy: Path, unfilled: Path, tmp_path: Path, pdstore: "object"
+) -> None:
+    cleared = pdstore("clear", "--model", "cnn", "--genes", "GSTM3", "--yes", "-s", copy)  # type: ignore[operator]
+    assert cleared.returncode == 0, cleared.stderr
+    published = publish(str(copy), str(tmp_path / "half"), "full", Quiet(), individual_level=True)
+    assert "statistics/cnn is filled for 23 of 24 genes" in published.notes
+    publish(str(copy), str(tmp_path / "half-summary"), "summary", Quiet())
+    summary = open_store(tmp_path / "half-summary")
+    answer = query_gene(summary, "GSTM3")
+    assert (answer["n_samples"], answer["drivers"], answer["correlation"]["pearson_r"]) == (None, None, None)
+    shown = pdstore("query", "GSTM3", "-s", tmp_path / "half-summary")  # type: ignore[operator]
+    assert "not in this summary: not filled, or too few people are behind it" in shown.stdout
+    with pytest.raises(StoreError, match="has no statistics that a summary could show: run pdstore fill"):
+        publish(str(unfilled), str(tmp_path / "nothing"), "summary", Quiet())
+    assert publish(str(unfilled), str(tmp_path / "sources"), "full", Quiet(), individual_level=True).files
+
+
 def refused(error: type[PdstoreError], match: str, store: Path, target: Path, level: str = "full") -> None:
     with pytest.raises(error, match=match):
         publish(str(store), str(target), level, Quiet(), individual_level=True)  # type: ignore[arg-type]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import zarr
 from quiet import Quiet
+from scipy.stats import false_discovery_control
 
-from pdstore.errors import StoreError, UsageError
+from pdstore.errors import MissingDataError, StoreError, UsageError
 from pdstore.figures.gene import GENE_PANELS, GeneSubject
 from pdstore.figures.style import draw
 from pdstore.gene_table import gene_columns
@@ -20,8 +21,9 @@ from pdstore.sharing.publish import Published, publish
 from pdstore.store import Store, open_store
 
 LEAST = 5
-ALONE, FEW, HALF = 3, 4, 5
-"""Genes whose expression is measured in one person, in four, in every other one."""
+ALONE, FEW, HALF, NEARLY, ONE_VARIES, UNPREDICTED = 3, 4, 5, 6, 7, 8
+"""Genes measured in one person, in four, in every other one, in all but one; whose prediction varies in one person, and
+whose prediction two people lack."""
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,15 @@ def cohort_store(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     shutil.copytree(filled, path)
     store = open_store(path, "r+")
     observed = store.read("expression/observed")
-    observed[ALONE, 1:], observed[FEW, 4:], observed[HALF, ::2] = np.nan, np.nan, np.nan
+    observed[ALONE, 1:], observed[FEW, 4:], observed[HALF, ::2], observed[NEARLY, 9] = [np.nan] * 4
     store.write("expression/observed", ..., observed)
+    predicted = store.read("predictions/cnn/expression", ONE_VARIES)
+    predicted[:] = predicted[0]
+    predicted[11] += 1
+    store.write("predictions/cnn/expression", ONE_VARIES, predicted)
+    predicted = store.read("predictions/cnn/expression", UNPREDICTED)
+    predicted[:2] = np.nan
+    store.write("predictions/cnn/expression", UNPREDICTED, predicted)
     return path
 
 
@@ -139,7 +148,8 @@ def test_variants_are_those_that_enough_people_carry_and_enough_do_not(
         rows |= set(range(start, start + count))
     shown = [row for row in sorted(rows) if enough(source, row, everybody)]
     assert 0 < len(shown) < len(rows)
-    for name in (*names, "allele_frequency", "carriers"):
+    assert "variants/carriers" not in summary
+    for name in (*names, "allele_frequency"):
         np.testing.assert_array_equal(summary.read(f"variants/{name}"), source.read(f"variants/{name}")[shown])
     withheld = published[1].withheld
     assert withheld is not None
@@ -149,14 +159,40 @@ def test_variants_are_those_that_enough_people_carry_and_enough_do_not(
 def test_values_of_variants_stay_with_their_variants(source: Store, summary: Store) -> None:
     for array in ("attributions/cnn/ism", "statistics/cnn/driver_rank", "statistics/cnn/pearson_r_with_prediction"):
         for gene in range(24):
+            if gene in (ONE_VARIES, UNPREDICTED) and "statistics" in array:
+                with pytest.raises(MissingDataError):
+                    summary.read(array, gene)
+                continue
             before, after = variants_of(source, gene, array), variants_of(summary, gene, array)
             assert after
             np.testing.assert_equal(after, {variant: before[variant] for variant in after})
 
 
-def test_slopes_are_of_variants_that_enough_measured_people_carry(
+def test_slopes_are_of_drivers_that_enough_measured_people_carry(
     source: Store, summary: Store, published: tuple[Path, Published]
 ) -> None:
+    path = f"{windows_of(source).replace('windows', 'eqtl')}/slope"
+    told = 0
+    for gene in range(24):
+        before, after = variants_of(source, gene, path), variants_of(summary, gene, path)
+        is_shown = gene not in (ALONE, FEW, NEARLY, UNPREDICTED)
+        ranks = variants_of(summary, gene, "statistics/cnn/driver_rank") if is_shown and gene != ONE_VARIES else {}
+        start = int(source.read(f"{windows_of(source)}/variant_start", gene))
+        rows = {variant: start + row for row, variant in enumerate(before)}
+        measured = ~np.isnan(source.read("expression/observed", gene))
+        for variant, slope in after.items():
+            allowed = ranks.get(variant, 0) > 0 and enough(source, rows[variant], measured)
+            np.testing.assert_equal(slope, before[variant] if allowed else np.nan)
+            told += allowed and not np.isnan(slope)
+    assert told > 10
+
+
+def test_slopes_of_all_variants_are_of_enough_measured_people(
+    source: Store, cohort_store: Path, tmp_path: Path
+) -> None:
+    published = publish(str(cohort_store), str(tmp_path / "all"), "summary", Quiet(), all_slopes=True)
+    assert any("slopes of all variants are shown" in remark for remark in published.notes)
+    summary = open_store(tmp_path / "all")
     path = f"{windows_of(source).replace('windows', 'eqtl')}/slope"
     start = int(source.read(f"{windows_of(source)}/variant_start", HALF))
     measured = ~np.isnan(source.read("expression/observed", HALF))
@@ -166,40 +202,47 @@ def test_slopes_are_of_variants_that_enough_measured_people_carry(
     assert 0 < len(withheld) < len(after)
     for variant, slope in after.items():
         np.testing.assert_equal(slope, np.nan if variant in withheld else before[variant])
-    for gene in (ALONE, FEW):
+    for gene in (ALONE, FEW, NEARLY):
         assert np.isnan(list(variants_of(summary, gene, path).values())).all()
-    assert published[1].withheld is not None
-    assert published[1].withheld.slopes >= len(withheld)
+    assert published.withheld is not None
+    assert published.withheld.slopes >= len(withheld)
 
 
-def test_nothing_is_told_of_expression_that_few_people_have(source: Store, summary: Store) -> None:
+def test_nothing_is_told_of_expression_that_few_people_have_or_lack(source: Store, summary: Store) -> None:
     before, after = gene_columns(source, "cnn"), gene_columns(summary, "cnn")
-    of_expression = (
-        "observed_mean",
-        "observed_sd",
-        "pearson_r",
-        "p_value",
-        "null_t",
-        "fdr",
-        "empirical_fdr",
-        "r_ci_low",
-    )
-    others = np.setdiff1d(np.arange(24), [ALONE, FEW])
-    for name in of_expression:
-        assert np.isnan(after[name][[ALONE, FEW]]).all()
-        np.testing.assert_array_equal(after[name][others], before[name][others])
-    for name in ("prediction_mean", "reference_prediction", "linear_approximation_r"):
-        np.testing.assert_array_equal(after[name], before[name])
-    people = summary.read("scatter/cnn/people")
-    assert not people[[ALONE, FEW]].any()
-    assert people[others].any(axis=(1, 2)).any()
+    of_expression = ("observed_mean", "observed_sd")
+    of_correlation = ("pearson_r", "p_value", "null_t", "empirical_p", "r_ci_low", "n_samples", "fdr", "empirical_fdr")
+    of_prediction = ("prediction_mean", "prediction_sd", "linear_approximation_r")
+    hidden = dict.fromkeys(of_expression, (ALONE, FEW, NEARLY, UNPREDICTED))
+    hidden |= dict.fromkeys(of_correlation, (ALONE, FEW, NEARLY, ONE_VARIES, UNPREDICTED))
+    hidden |= dict.fromkeys(of_prediction, (ONE_VARIES, UNPREDICTED))
+    for name, genes in hidden.items():
+        assert np.isnan(after[name][list(genes)]).all(), name
+        others = np.setdiff1d(np.arange(24), genes)
+        if "fdr" not in name:
+            np.testing.assert_array_equal(after[name][others], before[name][others])
+    np.testing.assert_array_equal(after["reference_prediction"], before["reference_prediction"])
+    people = summary.read_if_filled("scatter/cnn/people")
+    hidden_genes = list(hidden["pearson_r"])
+    assert not (people[hidden_genes] > 0).any()
+    assert np.isnan(summary.read("scatter/cnn/prediction_edge")[hidden_genes]).all()
+    assert (people[np.setdiff1d(np.arange(24), hidden_genes)] > 0).any()
     assert (people[people > 0] >= LEAST).all()
+
+
+def test_false_discovery_rates_are_over_the_genes_that_are_shown(summary: Store) -> None:
+    columns = gene_columns(summary, "cnn")
+    for fdr, p in (("fdr", "null_p"), ("empirical_fdr", "empirical_p")):
+        known = ~np.isnan(columns[p])
+        np.testing.assert_allclose(columns[fdr][known], false_discovery_control(columns[p][known]))
 
 
 def test_drivers_add_up_and_support_is_of_those_that_are_shown(source: Store, summary: Store) -> None:
     before, after = gene_columns(source, "cnn"), gene_columns(summary, "cnn")
     withheld = summary.read("statistics/cnn/drivers_withheld")
-    known = ~np.isnan(before["driver_count"])
+    assert np.isnan(after["driver_count"][[ONE_VARIES, UNPREDICTED]]).all()
+    known = ~np.isnan(after["driver_count"])
+    assert known.sum() > 15
     np.testing.assert_array_equal(after["driver_count"][known] + withheld[known], before["driver_count"][known])
     assert withheld[known].sum() > 0
     for row in np.flatnonzero(known).tolist():
@@ -215,7 +258,7 @@ def test_the_name_of_a_person_in_the_name_of_a_set_is_refused(filled: Path, tmp_
     shutil.copytree(filled, path)
     name = str(open_store(path).read("genotypes/sample_id", 7))
     for parent in ("predictions", "attributions", "statistics"):
-        (path / parent / "cnn").rename(path / parent / f"of {name}")
+        (path / parent / "cnn").rename(path / parent / f"cnn-{name.lower()}_1")
     with pytest.raises(StoreError, match="holds the name of a person") as refused:
         publish(str(path), str(tmp_path / "summary"), "summary", Quiet())
     assert name not in str(refused.value)
@@ -236,7 +279,7 @@ def test_a_small_cohort_is_warned_of(published: tuple[Path, Published]) -> None:
 
 
 def test_the_figure_of_predictions_shows_the_cells_of_a_summary(summary: Store) -> None:
-    people = summary.read("scatter/cnn/people")
+    people = summary.read_if_filled("scatter/cnn/people")
     row = int(np.argmax((people > 0).sum(axis=(1, 2))))
     subject = GeneSubject.of(summary, str(summary.read("genes/gene_id", row)), "cnn")
     drawn = draw(next(panel for panel in GENE_PANELS if panel.name == "prediction"), subject, "a summary")

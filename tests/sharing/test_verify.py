@@ -112,6 +112,21 @@ def test_a_zip_whose_bytes_are_damaged_names_the_file(copy: Path) -> None:
         open_store(path).read("statistics/cnn/pearson_r")
 
 
+def test_a_summary_that_lost_a_chunk_says_so_and_gives_no_number(summary: Path, tmp_path: Path) -> None:
+    gene = open_store(summary).read("genes/gene_name").tolist()[5]
+    for key in ("statistics/cnn/pearson_r/c/0", "statistics/cnn/driver_rank/c/5/0", "attributions/cnn/ism/c/5/0"):
+        copy = Path(shutil.copytree(summary, tmp_path / key.replace("/", "-")))
+        (copy / key).unlink()
+        with pytest.raises(StoreError, match=f"{key} is not filled, or was lost"):
+            query_gene(open_store(copy), gene)
+
+
+def test_a_link_is_not_followed(copy: Path, tmp_path: Path) -> None:
+    (copy / "viewer/notes.txt").symlink_to("/etc/passwd")
+    with pytest.raises(StoreError, match=r"viewer/notes\.txt is a symbolic link"):
+        verify(copy)
+
+
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_a_zip_that_could_grow_is_refused(tmp_path: Path, compression: int) -> None:
     path = tmp_path / "bomb.zarr.zip"

@@ -65,10 +65,10 @@ function facts(store, answer) {
 }
 
 /** As `pdstore query` says it: R with its interval over how many people, and the status. */
-function correlation(store, { values, status }) {
+function correlation(store, { model, values, status }) {
   const people = values.n_samples;
   if (values.pearson_r === null) {
-    if (people === null) return [notThere(store)];
+    if (people === null) return [notThere(store, model)];
     const reason =
       people === 0
         ? "expression was not measured"
@@ -130,14 +130,16 @@ function driversSection(store, answer) {
   );
 }
 
-function whyNoDrivers(store, { drivers, values, damage }) {
+function whyNoDrivers(store, { model, drivers, values, damage }) {
   if (drivers !== null) return "none";
   if (damage.length) return "unknown";
-  return values.n_samples === null ? notThere(store) : UNDEFINED;
+  return values.n_samples === null ? notThere(store, model) : UNDEFINED;
 }
 
-function notThere(store) {
-  return store.isSummary ? "not in the published tables" : "not filled";
+function notThere(store, model) {
+  if (!store.isSummary) return "not filled";
+  const ofPeople = store.has(`statistics/${model}/drivers_withheld`);
+  return ofPeople ? "not in this summary: not filled, or too few people are behind it" : "not in the published tables";
 }
 
 function variantTable(variants) {

@@ -35,6 +35,8 @@ export class Store {
 
   /** Last part of the URL. */
   get name() {
+    const title = this.attributes.published?.options?.title;
+    if (typeof title === "string" && title) return title;
     const parts = this.#url.pathname.split("/").filter(Boolean);
     return parts.length ? decoded(parts.at(-1)) : this.#url.host;
   }

@@ -21,7 +21,7 @@ import { setUpSearch } from "./search.js";
 import { openStore } from "./store.js";
 import { GeneTable } from "./table.js";
 import { Volcano } from "./volcano.js";
-import { count, plain, short } from "./words.js";
+import { count, counted, plain, short } from "./words.js";
 
 /** What is shown: `store`, `genes`, `models`, statistics by model, and the kind of false discovery rate. */
 const page = { store: null, genes: null, models: [], statistics: new Map(), fdrKind: null, shown: 0, scrolled: 0 };
@@ -114,7 +114,7 @@ async function showGenes(model, isCurrent) {
   table.update(page.genes, columns, page.fdrKind);
   const { genes, correlated, anticorrelated, other } = summary(columns);
   const text =
-    `${count(genes)} genes with R: ${count(correlated)} correlated, ${count(anticorrelated)} anticorrelated, ` +
+    `${counted(genes, "gene")} with R: ${count(correlated)} correlated, ${count(anticorrelated)} anticorrelated, ` +
     `${count(other)} not significant at FDR ${ALPHA}.`;
   fill(byId("summary"), text);
 }
@@ -137,6 +137,12 @@ async function columnsOf(model, isCurrent) {
   say("");
   page.fdrKind ??=
     statistics.fdr.some(Number.isFinite) || !statistics.empirical_fdr.some(Number.isFinite) ? "published" : "empirical";
+  // A model without one of them is judged by the other, whatever was chosen for another model.
+  for (const option of byId("fdr-kind").options) {
+    option.disabled = !statistics[FDR_COLUMN[option.value]].some(Number.isFinite);
+  }
+  const chosen = [...byId("fdr-kind").options].find((option) => option.value === page.fdrKind);
+  if (chosen.disabled) page.fdrKind = [...byId("fdr-kind").options].find((option) => !option.disabled)?.value ?? page.fdrKind;
   byId("fdr-kind").value = page.fdrKind;
   return withStatus(page.genes, statistics, page.fdrKind);
 }
@@ -195,7 +201,7 @@ function showHeader() {
   const { store, models, genes } = page;
   const build = store.attributes.genome_build;
   fill(byId("store-name"), short(store.name, 80));
-  const level = store.isSummary ? "summary" : "full";
+  const level = store.isSummary ? "summary" : "full: people's genotypes are in it";
   const facts = [
     level,
     typeof build === "string" ? short(build, 40) : "genome build not known",

@@ -148,9 +148,8 @@ class _Genes:
                     f"blocks of unfinished genes of {self._union.path} from {self._parts[having[0][0]].store.url}"
                 )
 
-    def _chunks(self, index: int, path: str) -> Any:
-        part = self._parts[index]
-        return part.chunks(path) if path in part.store else {}
+    def _chunks(self, index: int, path: str) -> Mapping[int, list[tuple[int, ...]]]:
+        return self._parts[index].chunks(path)
 
     def _layouts(self, path: str) -> dict[int, tuple[int, ...]]:
         stores = {index: self._parts[index].store for index in self._union.holders}

@@ -48,11 +48,9 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
     """
     attributes = store.attributes
     number = store.array("genes/gene_tss").shape[0]
-    paths = [f"{parent}/{name}" for parent in FILLED for name in store.members(parent)]
-    if store.is_summary:
-        # Such a group only says which models there are; windows have no haplotypes there.
-        paths = [path for path in paths if store.arrays(path) and not path.startswith("windows/")]
-    groups = [_group_status(store, path, number) for path in paths]
+    groups = [
+        _group_status(store, path, number) | {"bytes": store.size_on_disk(path)} for path in _filled_groups(store)
+    ]
     status = {
         "store": store.url,
         "genome_build": attributes.get("genome_build"),
@@ -82,12 +80,22 @@ def require_sound(store: Store) -> None:
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise SchemaError(f"store {store.url}: {found[0]}{more}: see pdstore validate")
-    for group in store_status(store)["groups"]:
+    number = store.array("genes/gene_tss").shape[0]
+    for path in _filled_groups(store):
+        group = _group_status(store, path, number)
         if group["state"] in ("stale", "damaged"):
             raise StoreError(
-                f"store {store.url}: {group['group']} is {group['state']}: {group['reason']}; fill it again, or drop "
-                "it with pdstore clear"
+                f"store {store.url}: {path} is {group['state']}: {group['reason']}; fill it again, or drop it with "
+                "pdstore clear"
             )
+
+
+def _filled_groups(store: Store) -> list[str]:
+    paths = [f"{parent}/{name}" for parent in FILLED for name in store.members(parent)]
+    if store.is_summary:
+        # A group without arrays only says which models there are; windows have no haplotypes.
+        paths = [path for path in paths if store.arrays(path) and not path.startswith("windows/")]
+    return paths
 
 
 def _size(store: Store, path: str, axis: int) -> int:
@@ -141,7 +149,7 @@ def _gene_states(store: Store, group: dict[str, Any], genes: Sequence[int]) -> l
 
 
 def _group_status(store: Store, path: str, genes: int) -> dict[str, Any]:
-    status: dict[str, Any] = {"group": path, "filled": 0, "genes": genes, "bytes": store.size_on_disk(path)}
+    status: dict[str, Any] = {"group": path, "filled": 0, "genes": genes}
     try:
         filled = len(_filled_genes(store, path))
         reason = _stale_because(store, path)

@@ -33,10 +33,13 @@ class Part:
     _chunks: dict[str, dict[int, list[tuple[int, ...]]]] = field(default_factory=dict)
 
     def chunks(self, path: str) -> Mapping[int, list[tuple[int, ...]]]:
-        """Row of each gene that has chunks in an array of one gene a chunk → their other coordinates, sorted."""
+        """Row of each gene that has chunks in an array of one gene a chunk → their other coordinates, sorted.
+
+        Empty where the store lacks the array: it is optional, or a kill came before it was made.
+        """
         if path not in self._chunks:
             found: dict[int, list[tuple[int, ...]]] = {}
-            for row, *rest in sorted(self.store.chunks_written(path)):
+            for row, *rest in sorted(self.store.chunks_written(path)) if path in self.store else ():
                 found.setdefault(row, []).append(tuple(rest))
             self._chunks[path] = found
         return self._chunks[path]
@@ -124,9 +127,8 @@ def _unite(parts: Sequence[Part], path: str) -> GroupUnion:
     begun: dict[int, list[Held]] = {}
     for index in holders:
         part = parts[index]
-        mark = schema.filled_array
-        done = {row for row, rest in _chunks(part, filled_array(path), mark in has[index]).items() if not any(rest[0])}
-        chunks = {row for array in by_gene for row in _chunks(part, f"{path}/{array}", array in has[index])}
+        done = {row for row, rest in part.chunks(filled_array(path)).items() if not any(rest[0])}
+        chunks = {row for array in by_gene for row in part.chunks(f"{path}/{array}")}
         for row in sorted(chunks):
             into = filled if row in done else begun
             into.setdefault(int(part.rows[row]), []).append((index, row))
@@ -139,11 +141,6 @@ def _unite(parts: Sequence[Part], path: str) -> GroupUnion:
         {gene: tuple(held) for gene, held in sorted(filled.items())},
         {gene: tuple(held) for gene, held in sorted(begun.items()) if gene not in filled},
     )
-
-
-def _chunks(part: Part, path: str, has: bool) -> Mapping[int, list[tuple[int, ...]]]:
-    """A kill may have come before an array was made."""
-    return part.chunks(path) if has else {}
 
 
 def _sizes(parts: Sequence[Part], path: str, has: Mapping[int, set[str]]) -> dict[str, int]:

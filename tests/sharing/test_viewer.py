@@ -55,7 +55,7 @@ def make_tables(root: zarr.Group) -> None:
     root.attrs["level"] = "summary"
     unknown = list(root["genes/gene_name"]).index("MRPL43")
     absent = ["r_ci_low", "r_ci_high", "empirical_p", "empirical_fdr", "n_samples", "null_t", "reference_prediction"]
-    paths = [f"eqtl/{window}/p_value"]
+    paths = [f"eqtl/{window}/p_value", "statistics/cnn/gene_values", "statistics/cnn/statistic_name"]
     paths += [f"variants/{name}" for name in ("ref", "alt", "allele_frequency")]
     for path in [*paths, *(f"statistics/cnn/{name}" for name in absent)]:
         del root[path]

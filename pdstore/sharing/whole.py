@@ -61,6 +61,7 @@ def _lost_genes(store: Store) -> Iterator[str]:
     if store.is_summary:
         # It holds what was found, and not what that was made of.
         return
+    names = store.read("genes/gene_name")
     needs: dict[str, list[str]] = {}
     for name in store.members("statistics"):
         window = store.group(f"statistics/{name}").attrs.get("window")
@@ -71,14 +72,14 @@ def _lost_genes(store: Store) -> Iterator[str]:
     for group, sources in needs.items():
         for source in sources:
             lost = sorted(_filled(store, group) - _filled(store, source))
-            yield from (f"{source} of gene {store.read('genes/gene_name', gene)}" for gene in lost)
+            yield from (f"{source} of gene {names[gene]}" for gene in lost)
     for group in {*needs, *(f"windows/{name}" for name in store.members("windows"))}:
         gathered = schema_of(group).gathered_array
         if gathered is None or f"{group}/{gathered}" not in store:
             continue
         known = set(np.flatnonzero(store.read_if_filled(f"{group}/{gathered}") >= 0).tolist())
         lost = sorted(known - _filled(store, group))
-        yield from (f"{group} of gene {store.read('genes/gene_name', gene)}" for gene in lost)
+        yield from (f"{group} of gene {names[gene]}" for gene in lost)
 
 
 def _filled(store: Store, group: str) -> set[int]:

@@ -156,7 +156,7 @@ def test_nothing_can_be_filled_in_a_summary(sasse: Path) -> None:
         def block_done(self, units: int, worked: bool) -> None: ...
         def step_ends(self) -> None: ...
 
-    with pytest.raises(MissingDataError, match="is a summary, without people's genotypes"):
+    with pytest.raises(MissingDataError, match="is a summary: people's genotypes"):
         fill(str(sasse), ModelReference("enformer", None), Silent(), ["windows"])
 
 

@@ -274,7 +274,7 @@ def test_what_is_in_the_way_stays_as_it_is(tmp_path: Path, sources: Sources, kin
     else:
         init_store(target, sources)
     before = listing(tmp_path)
-    with pytest.raises(StoreError, match="exists already; name another store with --store, or remove it"):
+    with pytest.raises(StoreError, match="exists already; name another folder, or remove it"):
         init_store(target, sources)
     assert listing(tmp_path) == before
 

@@ -114,9 +114,9 @@ def readme(title: str, described: Mapping[str, Any], sizes: Mapping[str, int], h
         "    pdstore query GENE -s URL",
         "    pdstore verify URL",
         "",
-        "It is Zarr format 3, and needs no pdstore to be read:",
+        "It is Zarr format 3, and needs no pdstore to be read; where FOLDER is a copy of it:",
         "",
-        '    xarray.open_datatree(URL, engine="zarr")',
+        '    xarray.open_datatree(FOLDER, engine="zarr")',
         "",
         "`manifest.json` has the size and SHA-256 of every file, the digests of what the store was made of, and the "
         "options of its publication. How to cite it: `CITATION.cff`.",

@@ -15,6 +15,7 @@ from zarr.storage import LocalStore, WrapperStore
 import pdstore
 from pdstore.errors import UnknownGeneError, UsageError
 from pdstore.loading import HaplotypeBatch, HaplotypeBatches
+from pdstore.location.local import Folder
 from pdstore.models.registry import ModelReference
 from pdstore.store import Store, open_store
 
@@ -96,7 +97,7 @@ class Recorded(WrapperStore[LocalStore]):
 def test_only_the_chunks_that_are_needed_are_read_and_once_a_gene(unfilled: Path, cnn: ModelReference) -> None:
     opened = open_store(unfilled)
     names = opened.read("genes/gene_name").tolist()[:3]
-    recorded = Store(str(unfilled), zarr.open_group(Recorded(LocalStore(unfilled)), mode="r", zarr_format=3))
+    recorded = Store(Folder(unfilled), zarr.open_group(Recorded(LocalStore(unfilled)), mode="r", zarr_format=3))
     batches = HaplotypeBatches(recorded, cnn.window, names, range(3), batch_size=4)
     Recorded.keys.clear()
     assert len(whose(list(batches))) == 3 * 3 * 2

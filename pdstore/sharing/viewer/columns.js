@@ -105,7 +105,12 @@ export const DRIVER_COLUMNS = [
   { name: "variant", heading: "variant", kind: "variant" },
   { name: "distance_to_tss", heading: "to TSS (bp)", kind: "distance", about: "along the contig" },
   { name: "allele_frequency", heading: "AF", kind: "number", about: "frequency of the alternate allele" },
-  { name: "ism", heading: "ISM", kind: "number", about: "readout with the alternate allele minus that of the reference" },
+  {
+    name: "ism",
+    heading: "ISM",
+    kind: "number",
+    about: "readout with the alternate allele minus that of the reference",
+  },
   { name: "eqtl_slope", heading: "slope", kind: "number", about: "eQTL effect on expression per alternate allele" },
   { name: "eqtl_p", heading: "slope p", kind: "probability" },
   {
@@ -125,7 +130,9 @@ function isNumeric({ kind }) {
 }
 
 /** Columns of numbers of the table of genes, both ends of an interval. */
-export const SHOWN_STATISTICS = GENE_COLUMNS.filter(isNumeric).flatMap(({ name, upper }) => (upper ? [name, upper] : [name]));
+export const SHOWN_STATISTICS = GENE_COLUMNS.filter(isNumeric).flatMap(({ name, upper }) =>
+  upper ? [name, upper] : [name],
+);
 
 /** Class of the cells of a column: numbers stand to the right, names stay in sight when the table is scrolled sideways. */
 export function classOf(column) {

@@ -181,7 +181,10 @@ async function readPeople(store, model, row, values) {
   const paths = [observed, `predictions/${model}/expression`];
   const [x, y] = await Promise.all(paths.map((path) => store.readRow(path, row)));
   if (x === null || y === null || x.length !== y.length) {
-    return { people: null, damage: values.n_samples > 0 ? paths.filter((path) => store.lacks(path, row, row + 1)) : [] };
+    return {
+      people: null,
+      damage: values.n_samples > 0 ? paths.filter((path) => store.lacks(path, row, row + 1)) : [],
+    };
   }
   const points = Array.from(x, (value, person) => [value, y[person]]).filter((point) => point.every(Number.isFinite));
   return { people: points.length ? { points, residual: observed.endsWith("residual") } : null, damage: [] };

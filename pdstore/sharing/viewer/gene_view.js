@@ -159,7 +159,11 @@ function variantTable(variants) {
         "tbody",
         {},
         ...variants.map((variant) =>
-          element("tr", { class: variant.main ? "main" : null }, ...DRIVER_COLUMNS.map((column) => cell(column, variant))),
+          element(
+            "tr",
+            { class: variant.main ? "main" : null },
+            ...DRIVER_COLUMNS.map((column) => cell(column, variant)),
+          ),
         ),
       ),
     ),

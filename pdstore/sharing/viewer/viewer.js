@@ -149,7 +149,8 @@ async function columnsOf(model, isCurrent) {
     option.disabled = !statistics[FDR_COLUMN[option.value]].some(Number.isFinite);
   }
   const chosen = [...byId("fdr-kind").options].find((option) => option.value === page.fdrKind);
-  if (chosen.disabled) page.fdrKind = [...byId("fdr-kind").options].find((option) => !option.disabled)?.value ?? page.fdrKind;
+  if (chosen.disabled)
+    page.fdrKind = [...byId("fdr-kind").options].find((option) => !option.disabled)?.value ?? page.fdrKind;
   byId("fdr-kind").value = page.fdrKind;
   byId("fdr-chooser").hidden = [...byId("fdr-kind").options].every((option) => option.disabled);
   return withStatus(page.genes, statistics, page.fdrKind);

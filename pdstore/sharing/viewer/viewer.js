@@ -137,12 +137,14 @@ function hideGenes() {
 
 function summaryText(columns) {
   const { genes, correlated, anticorrelated, other } = summary(columns);
-  if (genes === 0) return "No gene has R of this model.";
+  const unfilled = page.store.isSummary ? 0 : columns.n_samples.filter(Number.isNaN).length;
+  const notFilled = unfilled ? ` Not filled: ${count(unfilled)} of ${counted(page.genes.count, "gene")}.` : "";
+  if (genes === 0) return `No gene has R of this model.${notFilled}`;
   const withR = `${counted(genes, "gene")} with R`;
-  if (correlated + anticorrelated + other === 0) return `${withR}, none with a false discovery rate.`;
+  if (correlated + anticorrelated + other === 0) return `${withR}, none with a false discovery rate.${notFilled}`;
   return (
     `${withR}: ${count(correlated)} correlated, ${count(anticorrelated)} anticorrelated, ` +
-    `${count(other)} not significant at FDR ${ALPHA} of the ${NULL_OF[page.fdrKind]}.`
+    `${count(other)} not significant at FDR ${ALPHA} of the ${NULL_OF[page.fdrKind]}.${notFilled}`
   );
 }
 

@@ -162,7 +162,7 @@ def test_what_is_taken_out_of_expression_is_taken_out_of_new_genes(tmp_path: Pat
 
 def test_genes_without_expression_are_not_measured(store: Path, new: NewGenes, monkeypatch: pytest.MonkeyPatch) -> None:
     # A system that cannot exchange two names renames twice.
-    monkeypatch.setattr("pdstore.add._exchanged", lambda first, second: False)
+    monkeypatch.setattr("pdstore.add.replacement._exchanged", lambda first, second: False)
     added = add_genes(str(store), NewGenes(new.genes, fasta=new.fasta), Quiet())
     assert added.taken["new genes with measured expression"] == 0
     assert added.left_out["expression of new genes that are not measured"] == 2
@@ -211,19 +211,19 @@ def test_a_store_that_is_written_or_is_none_is_refused(store: Path, new: NewGene
 KILLED = """
 import os, sys
 from pathlib import Path
-import pdstore.add as add
-exchange = add._exchanged
+from pdstore.add import NewGenes, add_genes, replacement
+exchange = replacement._exchanged
 def killed(first, second):
     if sys.argv[1] == "between":
         os.rename(first, Path(second).parent / "replaced")
     if sys.argv[1] == "after":
         assert exchange(first, second)
     os._exit(9)
-add._exchanged = killed
+replacement._exchanged = killed
 class Quiet:
     def step(self, what): pass
     copying = copied = step
-add.add_genes(sys.argv[2], add.NewGenes(*map(Path, sys.argv[3:])), Quiet())
+add_genes(sys.argv[2], NewGenes(*map(Path, sys.argv[3:])), Quiet())
 """
 
 

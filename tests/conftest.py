@@ -164,5 +164,5 @@ def query_latency() -> ModuleType:
 def published_size(query_latency: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of the published size, of which one gene is filled with what queries read: not to be written to."""
     path = tmp_path_factory.mktemp("size") / "store.zarr"
-    query_latency.make_store(path, only_one_gene=True)
+    query_latency.make_store(path, range(query_latency.GENE, query_latency.GENE + 1))
     return path

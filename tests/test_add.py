@@ -20,6 +20,8 @@ from builders import (
     write_genes,
     write_table,
 )
+from filled_stores import WEIGHTS, chunks, made
+from quiet import Quiet
 
 from pdstore.add import NewGenes, add_genes
 from pdstore.diff import diff
@@ -27,50 +29,17 @@ from pdstore.errors import InputError, LeaseError, PdstoreError, ProvenanceError
 from pdstore.fill import STAGES, steps
 from pdstore.init import init_store
 from pdstore.lease import held_lease
-from pdstore.models.registry import ModelReference
 from pdstore.schema import deviations
 from pdstore.store import open_store
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Fill = Callable[..., None]
 
-WEIGHTS = ModelReference("cnn", Path(__file__).parent / "stores" / "cnn.safetensors")
-
-
-class Quiet:
-    """Progress that says nothing."""
-
-    def step(self, what: str) -> None:
-        pass
-
-    def copying(self, total: int) -> None:
-        pass
-
-    def copied(self, size: int) -> None:
-        pass
-
-
-def chunks(store: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(store).as_posix(): file.read_bytes()
-        for file in store.rglob("*")
-        if file.is_file() and "/c/" in file.as_posix()
-    }
-
-
-def made(folder: Path, fill_now: Fill, genes: Any = GENES) -> Path:
-    """A filled store of some of the builders' genes."""
-    folder.mkdir()
-    sources = write_cohort(folder / "cohort", genes=write_genes(folder / "genes.tsv", genes))
-    init_store(folder / "store.zarr", sources)
-    fill_now(open_store(folder / "store.zarr", "r+"), WEIGHTS)
-    return folder / "store.zarr"
-
 
 @pytest.fixture(scope="module")
-def whole(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(small: Path) -> Path:
     """A filled store of all four genes: not to be written to."""
-    return made(tmp_path_factory.mktemp("whole") / "cohort", fill_now)
+    return small
 
 
 @pytest.fixture(scope="module")

@@ -44,8 +44,8 @@ def test_what_is_missing_is_unknown_and_no_number(page: "Page", server: WebServe
     page.locator(".warning").wait_for()
     assert "attributions/cnn/ism" in page.locator(".warning").inner_text()
     rows = cells(page.locator("#drivers tbody tr"))
-    assert [(row[3], row[7]) for row in rows] == [(UNKNOWN, "undetermined")] * 2
-    assert [row[4] for row in rows] == [row[4] for row in expected_drivers(query_gene(store, "GSTM3"))]
+    assert [(row[4], row[8]) for row in rows] == [(UNKNOWN, "undetermined")] * 2
+    assert [row[5] for row in rows] == [row[5] for row in expected_drivers(query_gene(store, "GSTM3"))]
     page.goto(f"{server.url}damaged/#UTS2")
     page.get_by_role("heading", name="UTS2").wait_for()
     page.locator("#drivers-heading").wait_for()

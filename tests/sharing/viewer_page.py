@@ -40,6 +40,7 @@ def expected_drivers(answer: dict[str, Any]) -> list[list[str]]:
     fields = ("allele_frequency", "ism", "eqtl_slope", "eqtl_p", "pearson_r_with_prediction")
     return [
         [
+            str(driver["driver_rank"]),
             driver["variant"] + ("main" if driver["main"] else ""),
             f"{driver['distance_to_tss']:+,}".replace("-", "−"),
             *(shown(driver[field]) for field in fields),

@@ -1,5 +1,6 @@
 // The page: opens the store beside it, and shows all genes or one, as the address says.
 
+import { FDR_COLUMN, NULL_OF, STATISTICS } from "./columns.js";
 import { csvText, download } from "./csv.js";
 import { byId, element, fill } from "./dom.js";
 import { StoreError } from "./errors.js";
@@ -7,13 +8,12 @@ import { queryGene } from "./gene.js";
 import { geneView } from "./gene_view.js";
 import {
   ALPHA,
-  FDR_COLUMN,
   filledModels,
+  isOfTables,
   label,
   readGenes,
   readStatistics,
-  SHOWN_STATISTICS,
-  STATISTICS,
+  shownStatistics,
   summary,
   withStatus,
 } from "./genes.js";
@@ -111,18 +111,25 @@ async function showGenes(model, isCurrent) {
   if (columns === null) return;
   if (wasGene) scrollTo(0, page.scrolled);
   volcano.update(page.genes, columns, page.fdrKind);
-  table.update(page.genes, columns, page.fdrKind);
+  table.update(page.genes, columns, page.fdrKind, isOfTables(page.store, model));
+  fill(byId("summary"), summaryText(columns));
+}
+
+function summaryText(columns) {
   const { genes, correlated, anticorrelated, other } = summary(columns);
-  const text =
-    `${counted(genes, "gene")} with R: ${count(correlated)} correlated, ${count(anticorrelated)} anticorrelated, ` +
-    `${count(other)} not significant at FDR ${ALPHA}.`;
-  fill(byId("summary"), text);
+  if (genes === 0) return "No gene has R of this model.";
+  const withR = `${counted(genes, "gene")} with R`;
+  if (correlated + anticorrelated + other === 0) return `${withR}, none with a false discovery rate.`;
+  return (
+    `${withR}: ${count(correlated)} correlated, ${count(anticorrelated)} anticorrelated, ` +
+    `${count(other)} not significant at FDR ${ALPHA} of the ${NULL_OF[page.fdrKind]}.`
+  );
 }
 
 /** Statistics of a model, read once. */
 function statisticsOf(model) {
   if (!page.statistics.has(model)) {
-    const reading = readStatistics(page.store, model, SHOWN_STATISTICS, page.store.geneCount);
+    const reading = readStatistics(page.store, model, shownStatistics(page.store, model), page.store.geneCount);
     page.statistics.set(model, reading);
     reading.catch(() => page.statistics.delete(model));
   }
@@ -142,8 +149,10 @@ async function columnsOf(model, isCurrent) {
     option.disabled = !statistics[FDR_COLUMN[option.value]].some(Number.isFinite);
   }
   const chosen = [...byId("fdr-kind").options].find((option) => option.value === page.fdrKind);
-  if (chosen.disabled) page.fdrKind = [...byId("fdr-kind").options].find((option) => !option.disabled)?.value ?? page.fdrKind;
+  if (chosen.disabled)
+    page.fdrKind = [...byId("fdr-kind").options].find((option) => !option.disabled)?.value ?? page.fdrKind;
   byId("fdr-kind").value = page.fdrKind;
+  byId("fdr-chooser").hidden = [...byId("fdr-kind").options].every((option) => option.disabled);
   return withStatus(page.genes, statistics, page.fdrKind);
 }
 
@@ -205,7 +214,7 @@ function showHeader() {
   const facts = [
     level,
     typeof build === "string" ? short(build, 40) : "genome build not known",
-    genes && `${count(genes.count)} genes`,
+    genes && counted(genes.count, "gene"),
   ];
   fill(byId("store-facts"), facts.filter(Boolean).join(" · "));
   fill(byId("model"), ...models.map((model) => element("option", { value: model }, short(model, 60))));

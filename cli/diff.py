@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,22 +68,23 @@ def command(
 
 
 def _rows(found: "Difference") -> list[dict[str, Any]]:
-    """One object a gene and array that differs, and a gene that one store has."""
-    from pdstore.diff import KINDS, SAME
+    """One object a gene, array and what is said of it, and a gene that one store has."""
+    from pdstore.compared_arrays import DIFFERS, KINDS
 
     rows = [
         {
             "gene": found.gene[gene],
             "id": found.id[gene],
             "array": array.path,
-            "kind": KINDS[array.kind[gene]],
-            "relative_difference": None
-            if array.relative[gene] != array.relative[gene]
-            else float(array.relative[gene]),
+            "kind": said,
+            "relative_difference": float(array.relative[gene])
+            if kind == DIFFERS and not isnan(array.relative[gene])
+            else None,
         }
-        for gene in found.differing.tolist()
+        for gene in found.genes_where(sum(KINDS)).tolist()
         for array in found.arrays
-        if array.kind[gene] != SAME
+        for kind, said in KINDS.items()
+        if array.kind[gene] & kind
     ]
     for which, only in zip(("first", "second"), found.genes_only, strict=True):
         rows += [
@@ -93,13 +95,13 @@ def _rows(found: "Difference") -> list[dict[str, Any]]:
 
 
 def _counts(found: "Difference") -> list[dict[str, Any]]:
-    from pdstore.diff import DIFFERS, ONLY_FIRST, ONLY_SECOND
+    from pdstore.compared_arrays import DIFFERS, MISSING_FIRST, MISSING_SECOND
 
-    kinds = {"differ": DIFFERS, "only_filled_in_first": ONLY_FIRST, "only_filled_in_second": ONLY_SECOND}
+    kinds = {"differ": DIFFERS, "missing_in_first": MISSING_FIRST, "missing_in_second": MISSING_SECOND}
     return [
         {
             "array": array.path,
-            **{name: int((array.kind == kind).sum()) for name, kind in kinds.items()},
+            **{name: int((array.kind & kind > 0).sum()) for name, kind in kinds.items()},
             "largest_relative_difference": array.largest,
         }
         for array in found.arrays
@@ -130,12 +132,14 @@ def _print(found: "Difference") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from pdstore.compared_arrays import DIFFERS, KINDS, MISSING_FIRST, MISSING_SECOND
+
     console = Console(highlight=False, soft_wrap=True, width=1_000, markup=False, emoji=False)
     counts = [count for count in _counts(found) if any(list(count.values())[1:4])]
     if counts:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("array")
-        for heading in ("genes that differ", "only filled in A", "only filled in B", "largest relative difference"):
+        for heading in ("genes that differ", "missing in A", "missing in B", "largest relative difference"):
             table.add_column(heading, justify="right")
         for array, *numbers, largest in (count.values() for count in counts):
             table.add_row(plain(array), *(f"{genes:,}" if genes else "" for genes in numbers), number(largest))
@@ -150,11 +154,18 @@ def _print(found: "Difference") -> None:
     for which, genes in zip("AB", found.genes_only, strict=True):
         if genes:
             console.print(f"only in {which}: {counted(len(genes), 'gene')}: {_some([name for name, _ in genes])}")
-    differing = [found.gene[gene] for gene in found.differing.tolist()]
-    if differing:
-        console.print(f"{len(differing):,} of {counted(len(found.id), 'gene')} differ: {_some(differing)}")
-    else:
-        console.print(f"{counted(len(found.id), 'gene')} in both: the same")
+    both = counted(len(found.id), "gene")
+    if not len(found.genes_where(sum(KINDS))):
+        console.print(f"{both} in both: the same")
+        return
+    for kind, said in (
+        (DIFFERS, "differ"),
+        (MISSING_FIRST, "have values that A lacks"),
+        (MISSING_SECOND, "have values that B lacks"),
+    ):
+        names = [found.gene[gene] for gene in found.genes_where(kind).tolist()]
+        if names or kind == DIFFERS:
+            console.print(f"{len(names):,} of {both} {said}" + (f": {_some(names)}" if names else ""))
 
 
 def _some(names: list[str]) -> str:

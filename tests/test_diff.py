@@ -12,36 +12,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import GENES, PEOPLE, RECORDS, expression_table, write_cohort, write_genes, write_table, write_vcf
+from builders import GENES, PEOPLE, RECORDS, expression_table, write_table, write_vcf
+from filled_stores import made
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pdstore.alignment import matching_rows
 from pdstore.clear import clear, plan_clearing
-from pdstore.diff import DIFFERS, ONLY_FIRST, ONLY_SECOND, SAME, Difference, diff, differences, matching_rows
-from pdstore.errors import UnknownGeneError
-from pdstore.init import init_store
-from pdstore.models.registry import ModelReference
+from pdstore.compared_arrays import DIFFERS, MISSING_FIRST, MISSING_SECOND, SAME
+from pdstore.diff import Difference, diff
+from pdstore.differences import row_differences
+from pdstore.errors import DamagedDataError, UnknownGeneError
+from pdstore.same_rows import same_rows
 from pdstore.store import create_store, mark_complete, open_store
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Fill = Callable[..., None]
 
-WEIGHTS = ModelReference("cnn", Path(__file__).parent / "stores" / "cnn.safetensors")
 WINDOW = "200bp_tss100_gene_snv"
-
-
-def made(folder: Path, fill_now: Fill, **changes: Any) -> Path:
-    """A filled store of the builders' cohort."""
-    sources = write_cohort(folder, **changes)
-    init_store(folder / "store.zarr", sources)
-    fill_now(open_store(folder / "store.zarr", "r+"), WEIGHTS)
-    return folder / "store.zarr"
-
-
-@pytest.fixture(scope="module")
-def small(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A filled store of four genes: not to be written to."""
-    return made(tmp_path_factory.mktemp("small") / "cohort", fill_now)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +45,7 @@ def other(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         fill_now,
         vcf=[write_vcf(folder / "other.vcf.gz", records, people=people)],
-        genes=write_genes(folder / "other.tsv", [GENES[3], GENES[1], GENES[0]]),
+        genes=[GENES[3], GENES[1], GENES[0]],
         expression=write_table(folder / "expression-of-other.tsv", expression_table()),
     )
 
@@ -112,13 +100,40 @@ def test_what_one_store_has_not_filled_is_a_kind_of_its_own(small: Path, copy: P
     clear(str(copy), plan_clearing(open_store(copy), None, ["attributions"], ["BETA"]))
     stores = open_store(small), open_store(copy)
     found = kinds(diff(*stores))
-    assert found["attributions/cnn/ism"] == [SAME, ONLY_FIRST, SAME, SAME]
-    assert found["statistics/cnn/pearson_r"] == [SAME, ONLY_FIRST, SAME, SAME]
+    assert found["attributions/cnn/ism"] == [SAME, MISSING_SECOND, SAME, SAME]
+    assert found["statistics/cnn/pearson_r"] == [SAME, MISSING_SECOND, SAME, SAME]
     assert not [path for path in found if path.startswith(("predictions", "eqtl", "windows"))]
     # Rates of false discovery are over all genes that are filled.
     differs = {path for path, of in found.items() if DIFFERS in of}
     assert differs <= {"statistics/cnn/fdr", "statistics/cnn/empirical_fdr"}
-    assert kinds(diff(*reversed(stores)))["attributions/cnn/ism"] == [SAME, ONLY_SECOND, SAME, SAME]
+    assert kinds(diff(*reversed(stores)))["attributions/cnn/ism"] == [SAME, MISSING_FIRST, SAME, SAME]
+
+
+def test_a_value_that_one_store_lacks_is_missing_there_and_what_both_hold_is_compared(small: Path, copy: Path) -> None:
+    store = open_store(copy, "r+")
+    slope = store.read(f"eqtl/{WINDOW}/slope")
+    held = np.flatnonzero(~np.isnan(slope[0]))
+    assert len(held) > 2
+    slope[0, held[0]] = np.nan
+    store.write(f"eqtl/{WINDOW}/slope", ..., slope)
+    count = store.read("statistics/cnn/driver_count")
+    count[2] = -1
+    store.write("statistics/cnn/driver_count", ..., count)
+    found = diff(open_store(small), store)
+    lacking = {
+        f"eqtl/{WINDOW}/slope": [MISSING_SECOND, SAME, SAME, SAME],
+        "statistics/cnn/driver_count": [SAME, SAME, MISSING_SECOND, SAME],
+    }
+    assert kinds(found) == lacking
+    assert found.differing.tolist() == []
+    assert found.genes_where(MISSING_SECOND).tolist() == [0, 2]
+    assert not found.is_empty
+    slope[0, held[1]] *= 1.25
+    store.write(f"eqtl/{WINDOW}/slope", ..., slope)
+    found = diff(store, open_store(small))
+    assert kinds(found)[f"eqtl/{WINDOW}/slope"] == [DIFFERS + MISSING_FIRST, SAME, SAME, SAME]
+    (array,) = [array for array in found.arrays if array.path == f"eqtl/{WINDOW}/slope"]
+    assert array.largest == pytest.approx(0.2)
 
 
 def test_genes_people_and_variants_are_aligned(small: Path, other: Path) -> None:
@@ -130,12 +145,12 @@ def test_genes_people_and_variants_are_aligned(small: Path, other: Path) -> None
     changed = kinds(found)
     assert not [path for path in changed if path.startswith(("genes", "expression"))]
     # ALPHA alone has 1:50 in its window; its C>A is an SNV that two of the people carry.
-    assert changed[f"windows/{WINDOW}/variants"] == [DIFFERS, SAME, SAME]
+    assert changed[f"windows/{WINDOW}/variants"] == [MISSING_SECOND, SAME, SAME]
     assert changed["predictions/cnn/expression"] == [DIFFERS, SAME, SAME]
     # The effect of one allele at a time depends on no person and on no other allele.
     assert "attributions/cnn/ism" not in changed
     # A person fewer has other slopes.
-    assert changed[f"eqtl/{WINDOW}/slope"][0] == DIFFERS
+    assert changed[f"eqtl/{WINDOW}/slope"][0] & DIFFERS
 
 
 def test_values_of_a_variant_are_found_at_its_column_in_each_store(small: Path, other: Path, tmp_path: Path) -> None:
@@ -217,28 +232,81 @@ ROWS = st.integers(0, 4).flatmap(
 
 @given(ROWS, st.sampled_from([0.0, 1e-6, 0.6, 3.0]))
 def test_differences_are_those_of_a_plain_loop(rows: list[tuple[list[float], list[float]]], tolerance: float) -> None:
-    differs, largest = differences(np.array([row[0] for row in rows]), np.array([row[1] for row in rows]), tolerance)
+    of = row_differences(np.array([row[0] for row in rows]), np.array([row[1] for row in rows]), tolerance)
     for row, (first, second) in enumerate(rows):
         found = []
-        for a, b in zip(first, second, strict=True):
-            if a == b or (math.isnan(a) and math.isnan(b)):
+        pairs = list(zip(first, second, strict=True))
+        for a, b in pairs:
+            if a == b or math.isnan(a) or math.isnan(b):
                 continue
             finite = math.isfinite(a) and math.isfinite(b)
             relative = abs(a - b) / max(abs(a), abs(b)) if finite else math.nan
             if not relative <= tolerance:
                 found.append(relative)
-        assert differs[row] == bool(found)
+        assert of.differs[row] == bool(found)
         known = [relative for relative in found if not math.isnan(relative)]
-        assert largest[row] == max(known) if known else math.isnan(largest[row])
+        assert of.largest[row] == max(known) if known else math.isnan(of.largest[row])
+        assert of.missing[0, row] == any(math.isnan(a) and not math.isnan(b) for a, b in pairs)
+        assert of.missing[1, row] == any(math.isnan(b) and not math.isnan(a) for a, b in pairs)
 
 
 def test_differences_of_texts_and_of_large_whole_numbers() -> None:
     texts = np.array(["+", "-"], dtype=object), np.array(["+", "+"], dtype=object)
-    assert differences(*texts)[0].tolist() == [False, True]
+    assert row_differences(*texts).differs.tolist() == [False, True]
     # Beyond the 53 bits of a float.
     large = np.array([2**60, 2**60]), np.array([2**60, 2**60 + 1])
-    assert differences(*large)[0].tolist() == [False, True]
-    assert differences(*large, 1e-12)[0].tolist() == [False, False]
+    assert row_differences(*large).differs.tolist() == [False, True]
+    assert row_differences(*large, 1e-12).differs.tolist() == [False, False]
+
+
+def test_minus_one_is_missing_where_it_is_the_fill_value() -> None:
+    counts = np.array([-1, -1, 2, 3]), np.array([-1, 2, -1, 4])
+    found = row_differences(*counts, fill_value=-1)
+    assert found.differs.tolist() == [False, False, False, True]
+    assert found.missing.tolist() == [[False, True, False, False], [False, False, True, False]]
+    found = row_differences(*counts, fill_value=0)
+    assert found.differs.tolist() == [False, True, True, True]
+    assert not found.missing.any()
+
+
+def test_rows_are_the_same_where_their_chunks_are(small: Path, copy: Path) -> None:
+    store = open_store(copy, "r+")
+    stores = open_store(small), store
+    everyone = np.array([[0, 1, 2, 3], [0, 1, 2, 3]])
+    assert same_rows(stores, "attributions/cnn/ism", everyone).all()
+    # Rows of one store that stand elsewhere in the other.
+    assert same_rows(stores, "attributions/cnn/ism", np.array([[0, 1, 2], [0, 2, 2]])).tolist() == [True, False, True]
+    ism = store.read("attributions/cnn/ism")
+    ism[1] = 7
+    store.write("attributions/cnn/ism", ..., ism)
+    assert same_rows(stores, "attributions/cnn/ism", everyone).tolist() == [True, False, True, True]
+    # All genes are in one chunk of these: the same place in it is the same gene.
+    assert same_rows(stores, "expression/observed", np.array([[0, 1, 2], [0, 2, 1]])).tolist() == [True, False, False]
+    observed = store.read("expression/observed")
+    observed[3, 0] += 1
+    store.write("expression/observed", ..., observed)
+    assert not same_rows(stores, "expression/observed", everyone).any()
+
+
+def test_bytes_of_another_layout_are_not_the_same(small: Path, copy: Path) -> None:
+    path = copy / "statistics" / "cnn" / "n_samples" / "zarr.json"
+    document = json.loads(path.read_text())
+    assert document["fill_value"] == -1
+    document["fill_value"] = 6
+    path.write_text(json.dumps(document))
+    rows = np.array([[0, 1], [0, 1]])
+    assert same_rows((open_store(small), open_store(small)), "statistics/cnn/n_samples", rows).all()
+    assert not same_rows((open_store(small), open_store(copy)), "statistics/cnn/n_samples", rows).any()
+
+
+def test_damage_that_both_stores_have_is_not_called_the_same(copy: Path, tmp_path: Path) -> None:
+    chunk = copy / "attributions" / "cnn" / "ism" / "c" / "1" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    again = Path(shutil.copytree(copy, tmp_path / "again.zarr"))
+    with pytest.raises(DamagedDataError, match="attributions/cnn/ism is damaged"):
+        diff(open_store(copy), open_store(again))
 
 
 @given(st.lists(st.integers(0, 9), unique=True), st.lists(st.integers(0, 9), unique=True))
@@ -258,12 +326,16 @@ def test_the_program_says_what_differs_and_names_nobody(
     assert "only in A: 1 gene: GAMMA" in table.stdout
     assert "only in A: 1 person" in table.stdout
     assert "of 3 genes differ: ALPHA" in table.stdout
+    assert "1 of 3 genes have values that B lacks: ALPHA" in table.stdout
     assert "made from other files" in table.stderr
     answer = json.loads(pdstore("diff", small, other, "-f", "json").stdout)
     assert (answer["same"], answer["genes_in_both"]) == (False, 3)
     assert answer["only_in_first"]["genes"] == [{"gene": "GAMMA", "id": "ENSG00000000021"}]
     slopes = next(array for array in answer["arrays"] if array["array"] == f"eqtl/{WINDOW}/slope")
     assert slopes["differ"] >= 1
+    variants = next(array for array in answer["arrays"] if array["array"] == f"windows/{WINDOW}/variants")
+    assert (variants["differ"], variants["missing_in_first"], variants["missing_in_second"]) == (0, 0, 1)
+    assert {row["kind"] for row in answer["genes"]} == {"differs", "missing in the second"}
     rows = list(csv.DictReader(io.StringIO(pdstore("diff", small, other, "-f", "csv").stdout)))
     assert next(row for row in rows if row["kind"] == "only in the first")["gene"] == "GAMMA"
     assert len(rows) == len(answer["genes"]) + 1

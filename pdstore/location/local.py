@@ -1,5 +1,6 @@
 """A store in a folder, or in a zip file."""
 
+import hashlib
 import os
 import stat
 import struct
@@ -67,6 +68,18 @@ class Folder:
             while piece := file.read(_PIECE):
                 yield piece
 
+    def content(self, key: str) -> bytes | None:
+        """All bytes of a file at once; None where it is not there."""
+        try:
+            # Many small files: a Path for each takes as long as reading it.
+            with open(f"{self.path}/{key}", "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def digest(self, key: str) -> str | None:
+        return _sha256(self.content(key))
+
 
 class Zip:
     """A store in a zip file whose entries are stored as they are, as `pdstore publish` writes it."""
@@ -110,7 +123,22 @@ class Zip:
                 while piece := entry.read(_PIECE):
                     yield piece
         except _NO_ZIP as error:
-            raise DamagedDataError(f"store {self.url}: {key} differs from its checksum in the zip file") from error
+            raise self._damaged(key) from error
+
+    def content(self, key: str) -> bytes | None:
+        """All bytes of a file at once; None where it is not there."""
+        if key not in self._sizes:
+            return None
+        try:
+            return self._file.read(key)
+        except _NO_ZIP as error:
+            raise self._damaged(key) from error
+
+    def digest(self, key: str) -> str | None:
+        return _sha256(self.content(key))
+
+    def _damaged(self, key: str) -> DamagedDataError:
+        return DamagedDataError(f"store {self.url}: {key} differs from its checksum in the zip file")
 
 
 class _ZipEntries(WrapperStore[Store]):
@@ -129,6 +157,10 @@ class _ZipEntries(WrapperStore[Store]):
         except _NO_ZIP as error:
             # What pdstore.store names by its array.
             raise ValueError(str(error)) from error
+
+
+def _sha256(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 def _chunks_below(folder: Path, chunk: tuple[int, ...], listed: int, ndim: int) -> Iterator[tuple[int, ...]]:

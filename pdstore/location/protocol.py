@@ -35,6 +35,10 @@ class Location(Protocol):
         """The bytes of a file, a piece at a time; raises `FileNotFoundError` where it is not there."""
         ...
 
+    def digest(self, key: str) -> str | None:
+        """SHA-256 of a file, hexadecimal; of a web server as its manifest says, unread. None where it is not there."""
+        ...
+
 
 async def read_file(location: Location, key: str, most: int) -> bytes:
     """A whole file.

@@ -83,6 +83,10 @@ class Remote:
         except BaseError as error:
             raise _remote_error(self._url, key, error) from error
 
+    def digest(self, key: str) -> str | None:
+        record = self.manifest.files.get(key)
+        return None if record is None else record.sha256
+
 
 class Cached:
     """A remote store whose files are kept in a folder once they were read.
@@ -117,6 +121,9 @@ class Cached:
 
     def pieces(self, key: str) -> AsyncIterator[bytes]:
         return self._remote.pieces(key)
+
+    def digest(self, key: str) -> str | None:
+        return self._remote.digest(key)
 
 
 def object_store(url: str) -> "HTTPStore | S3Store":

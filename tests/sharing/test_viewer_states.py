@@ -47,9 +47,9 @@ def half(
 @pytest.fixture(scope="module")
 def lost(site: Path) -> list[str]:
     """A published summary that lost chunks: of a statistic, and of the people of a gene; the names of its genes."""
-    shutil.copytree(site / "summary", site / "lost")
-    (site / "lost/statistics/cnn/empirical_fdr/c/0").unlink()
-    (site / f"lost/scatter/cnn/people/c/{FILLED}/0/0").unlink()
+    shutil.copytree(site / "summary", site / "lost-chunks")
+    (site / "lost-chunks/statistics/cnn/empirical_fdr/c/0").unlink()
+    (site / f"lost-chunks/scatter/cnn/people/c/{FILLED}/0/0").unlink()
     names: list[str] = open_store(site / "summary").read("genes/gene_name").tolist()
     return names
 
@@ -74,13 +74,13 @@ def test_what_is_not_filled_is_not_called_lost(page: "Page", server: WebServer, 
 
 @pytest.mark.missing_chunks
 def test_lost_chunks_of_statistics_and_people_are_named(page: "Page", server: WebServer, lost: list[str]) -> None:
-    open_genes(page, server, "lost")
+    open_genes(page, server, "lost-chunks")
     told = "Missing from the store, and shown as unknown: chunks of statistics/cnn/empirical_fdr."
     assert page.locator("#genes-damage").inner_text() == told
-    open_gene(page, server, "lost", lost[FILLED])
+    open_gene(page, server, "lost-chunks", lost[FILLED])
     told = "the chunk of this gene in statistics/cnn/empirical_fdr, scatter/cnn/people."
     assert page.locator("#gene .warning").inner_text().endswith(told)
-    open_gene(page, server, "lost", lost[FILLED + 1])
+    open_gene(page, server, "lost-chunks", lost[FILLED + 1])
     page.get_by_role("heading", name=lost[FILLED + 1], exact=True).wait_for()
     page.locator("#drivers-heading").wait_for()
     assert (

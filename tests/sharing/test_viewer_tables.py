@@ -136,14 +136,18 @@ def test_the_page_of_a_gene_says_which_test_decides(page: "Page", server: WebSer
 
 
 def test_columns_are_those_that_the_store_has_values_of(page: "Page", server: WebServer, rounded: Store) -> None:
-    page.goto(f"{server.url}rounded/#model=reference")
-    page.locator("#genes-body tr").first.wait_for()
+    open_genes(page, server, "rounded")
+    page.get_by_label("Support").select_option("supported")
+    page.get_by_label("Model").select_option("reference")
+    page.get_by_text("No gene has R").wait_for()
     table = columns_of(page, "#genes")
     assert list(table) == ["gene", "prediction", "TSS", "identifier"]
     expected = rounded.read("statistics/reference/reference_prediction")
     assert list(table["prediction"]) == list(map(shown, expected))
     assert page.locator("#summary").inner_text() == "No gene has R of this model."
     assert not page.locator("#fdr-kind").is_visible()
+    # A filter of what is not there is none.
+    assert page.locator("#filters label:visible").all_inner_texts() == ["Text"]
     page.goto(f"{server.url}rounded/#model=baseline")
     page.get_by_text("24 genes with R, none with a false discovery rate.").wait_for()
     assert page.locator("#genes-head th").all_inner_texts() == ["gene", "R", "TSS", "identifier"]
@@ -166,6 +170,8 @@ def test_a_table_that_goes_on_says_so(phone: "Page", page: "Page", server: WebSe
         left = phone.locator(f"{scroller} tbody .pinned").first.bounding_box()
         assert left is not None
         assert left["x"] >= 0
+    # Whoever has no mouse and no keyboard is told of neither.
+    assert phone.locator("#volcano-keys").inner_text().strip() == "Pinch to zoom, drag to move, tap for the gene."
     open_gene(page, server, "full", "LPCAT2")
     assert not page.get_by_text("The table goes on").first.is_visible()
     assert page.locator("#gene .scroller").get_attribute("tabindex") is None

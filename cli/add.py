@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, FolderOption, note
 from .progress import CopyProgress
 
 
@@ -14,7 +14,7 @@ def command(
     genes: Annotated[
         Path, typer.Option("--genes", help="TSV with gene_id, gene_name, contig, tss (1-based), strand; or a GTF.")
     ],
-    store: StoreOption = DEFAULT_STORE,
+    store: FolderOption = DEFAULT_STORE,
     expression: Annotated[
         Path | None,
         typer.Option("--expression", help="Measured expression of the new genes; without it they are not measured."),

@@ -68,7 +68,7 @@ def test_genes_of_two_stores_are_joined_by_identifier(two: Path, filled: Path, t
     store.write("statistics/cnn/pearson_r", ..., store.read("statistics/cnn/pearson_r")[::-1])
     assert summarise_comparison(compare(None, str(filled), str(path)))["r_of_r"] == pytest.approx(1)
     store.write("genes/gene_id", ..., np.array([f"X{row}" for row in range(24)], dtype=object))
-    with pytest.raises(MissingDataError, match="there is no gene of which both .* have R"):
+    with pytest.raises(MissingDataError, match=r"there is no gene of which both .* have R"):
         compare(None, str(filled), str(path))
 
 
@@ -96,9 +96,8 @@ def test_a_readout_is_read_out_of_the_stored_tracks(two: Path) -> None:
 
 
 def test_what_is_neither_model_nor_store_is_refused(two: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"'third' is neither a model of .*two\.zarr, which holds cnn, other, nor a store"
-    ):
+    neither = r"'third' is neither a model of .*two\.zarr, which holds cnn, other, nor a store"
+    with pytest.raises(UsageError, match=neither):
         compare(str(two), "cnn", "third")
     with pytest.raises(UsageError, match=r"'third' is no store: give STORE, "):
         compare(None, str(two), "third")

@@ -149,26 +149,30 @@ def test_validate_prints_json(pdstore: Program, filled: Path, tmp_path: Path) ->
     assert found["deviations"] == deviations(open_store(path).root)
 
 
-@pytest.mark.parametrize("store", ["http://127.0.0.1:9/cohort", "s3://bucket/cohort"])
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "store"),
     [
-        ["init", "--vcf", "v", "--fasta", "f", "--genes", "g", "--expression", "e"],
-        ["import", "sasse2023", "tables"],
-        ["fill", "--model", "xpresso"],
-        ["fill", "--model", "xpresso", "--dry-run"],
-        ["clear", "--yes"],
-        ["add", "--genes", "g"],
-        ["merge", "a.zarr", "b.zarr"],
-        ["migrate"],
+        (["init", "--vcf", "v", "--fasta", "f", "--genes", "g", "--expression", "e"], "http://127.0.0.1:9/cohort"),
+        (["import", "sasse2023", "tables"], "https://127.0.0.1:9/cohort"),
+        (["fill", "--model", "xpresso"], "http://127.0.0.1:9/cohort"),
+        (["fill", "--model", "xpresso", "--dry-run"], "s3://bucket/cohort"),
+        (["clear", "--yes"], "s3://bucket/cohort"),
+        (["add", "--genes", "g"], "http://127.0.0.1:9/cohort"),
+        (["merge", "a.zarr", "b.zarr"], "s3://bucket/cohort"),
+        (["migrate"], "http://127.0.0.1:9/cohort"),
     ],
-    ids=" ".join,
 )
 def test_what_writes_to_a_store_takes_a_folder_only(pdstore: Program, arguments: list[str], store: str) -> None:
     done = pdstore(*arguments, "-s", store)
     refused = f"pdstore: error: store {store}: only a store in a folder can be written to\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", refused)
-    assert "https" not in pdstore(arguments[0], "--help", columns=200).stdout
+
+
+@pytest.mark.parametrize("command", ["init", "fill"])
+def test_help_names_no_url_where_none_can_be_written_to(pdstore: Program, command: str) -> None:
+    shown = pdstore(command, "--help", columns=200).stdout
+    assert "The store: a folder." in shown
+    assert "https://" not in shown
 
 
 def test_each_example_has_a_line(pdstore: Program) -> None:

@@ -37,8 +37,8 @@ print(float(statistics.pearson_r), int((statistics.driver_rank > 0).sum()))
 """
 
 
-def make_store(path: Path, only_one_gene: bool = False) -> None:
-    """A store of the published size that holds what queries read, of all genes or of one only."""
+def make_store(path: Path, filled: range = range(GENES)) -> None:
+    """A store of the published size that holds what queries read, of the genes of all rows or of some (0-based)."""
     rng = np.random.default_rng(0)
     store = create_store(path)
     sizes = dict.fromkeys(
@@ -67,7 +67,7 @@ def make_store(path: Path, only_one_gene: bool = False) -> None:
     store.create_group("predictions/enformer", sizes, {"window": WINDOW, "order": 0, "haplotypes_per_block": 16})
     for group in ("attributions/enformer", f"eqtl/{WINDOW}", "statistics/enformer"):
         store.create_group(group, sizes, {})
-        _write_random(store, group, rng, range(GENE, GENE + 1) if only_one_gene else range(GENES))
+        _write_random(store, group, rng, filled)
     mark_complete(store, {"level": "full"})
 
 
@@ -84,7 +84,7 @@ def _write_random(store: Store, group: str, rng: np.random.Generator, genes: ran
             store.write(f"{group}/{name}", ..., values if whole is None else np.full(GENES, whole))
         elif name == "gene_values":
             values = np.column_stack([store.read(f"{group}/{statistic}") for statistic in GENE_STATISTICS])
-            store.write(f"{group}/{name}", ..., values)
+            store.write(f"{group}/{name}", slice(genes.start, genes.stop), values[genes.start : genes.stop])
         elif array.ndim == 2:
             for some in (genes[start : start + 500] for start in range(0, len(genes), 500)):
                 shape = (len(some), WINDOW_VARIANTS)

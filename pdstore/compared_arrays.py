@@ -25,6 +25,7 @@ _LEFT_OUT = (
     "reference_onehot",
     "haplotype_index",
     "tracks",
+    "kept_tracks",
     "alternate_tracks",
     # Rows of the store's own variants/, and what the arrays over genes are gathered from.
     "variant_start",

@@ -1,7 +1,7 @@
 """Sources → a new store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from pdstore.analysis.residuals import MIN_FREEDOM, expression_pcs
+from pdstore.counts import Counts
 from pdstore.errors import InputError, UsageError
 from pdstore.models.registry import windows_without_weights
 from pdstore.sources.contigs import match_contigs
@@ -65,20 +66,6 @@ class Sources:
     covariates: Path | None = None
     residualise: Sequence[str] = ()
     expression_pcs: int = 0
-
-
-@dataclass
-class Counts:
-    """What `init_store` took from the sources and what it left out, in the order of the flow."""
-
-    taken: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def leave_out(self, reason: str, count: int) -> None:
-        """Count what is left out; nothing left out is not mentioned."""
-        if count:
-            self.left_out[reason] = self.left_out.get(reason, 0) + int(count)
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def copy_group(out: Store, stores: Sequence[Store], group: str, files: ChunkFile
                     f"{group}/{name} has shape {shapes[0]} in {first.url}, but {shapes[1]} in {store.url}: only stores "
                     "of the same genotypes can be merged"
                 )
-    _create_like(out, first, group, {})
+    create_like(out, first, group, {})
     for name in names:
         path = f"{group}/{name}"
         for store in stores[1:]:
@@ -201,7 +201,7 @@ def _require_same(first: Store, other: Store, path: str, where: tuple[slice, ...
     )
 
 
-def _create_like(out: Store, store: Store, group: str, sizes: Mapping[str, int]) -> None:
+def create_like(out: Store, store: Store, group: str, sizes: Mapping[str, int]) -> None:
     """Create a group with the attributes and arrays that another store has."""
     schema, names = schema_of(group), store.arrays(group)
     found = {
@@ -216,7 +216,7 @@ def _create_like(out: Store, store: Store, group: str, sizes: Mapping[str, int])
 def _write_genes(out: Store, first: Store, files: ChunkFiles, values: Mapping[str, NDArray[Any]], genes: int) -> None:
     """Write a group over genes: as files where no gene comes to those of the first store."""
     group = next(iter(values)).split("/")[0]
-    _create_like(out, first, group, {"genes": genes})
+    create_like(out, first, group, {"genes": genes})
     for name in first.arrays(group):
         path = f"{group}/{name}"
         if path in values and genes != first.array(path).shape[0]:
@@ -245,7 +245,7 @@ def _attributes(
     """Attributes of the new root: those of the first store, with the inputs of all."""
     first = stores[0].attributes
     given = [store.attributes.get("inputs") or {} for store in stores]
-    inputs = given[0] | {name: _all_of([of.get(name) for of in given]) for name in ("genes", "expression")}
+    inputs = given[0] | {name: united_digests([of.get(name) for of in given]) for name in ("genes", "expression")}
     counts = [store.attributes.get("counts") or {} for store in stores]
     # Of what was left out of other gene tables, the same thing may be counted in each.
     same = {
@@ -271,8 +271,8 @@ def _attributes(
     }
 
 
-def _all_of(digests: Sequence[Any]) -> Any:
-    """One digest where all stores have the same, else a list of them."""
+def united_digests(digests: Sequence[Any]) -> Any:
+    """One digest where all are the same, else a list of them; some may be such lists."""
     found: dict[str, None] = {}
     for of_store in digests:
         found.update(dict.fromkeys(of_store if isinstance(of_store, list) else [of_store]))

@@ -62,6 +62,8 @@ class ArraySchema:
         What the array holds.
     optional : bool
         Whether a group may lack it.
+    sparse : bool
+        Whether a gene that is filled may have no chunk of it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class ArraySchema:
     units: str | None
     description: str
     optional: bool = False
+    sparse: bool = False
 
     def chunk_shape(self, shape: Sequence[int], attributes: Mapping[str, Any]) -> tuple[int, ...]:
         """Chunk shape for an array of `shape` in a group with `attributes`."""
@@ -245,6 +248,7 @@ def _group_schema(document: Mapping[str, Any]) -> GroupSchema:
             units=array["units"],
             description=array["description"],
             optional=array.get("optional", False),
+            sparse=array.get("sparse", False),
         )
         for name, array in document["arrays"].items()
     }

@@ -1,11 +1,13 @@
 """Stores and sources that several tests share."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,8 +21,10 @@ from pdstore.sources.simulate import SimulatedCohort, simulate_cohort
 from pdstore.stages.readouts import set_readout
 from pdstore.store import Store, open_store
 
-# Tests import builders.py by its name, whatever pytest is started with.
+# Tests import builders.py and the like by name, whatever pytest is started with.
 sys.path.insert(0, str(Path(__file__).parent))
+
+from filled_stores import made
 
 PROJECT = Path(__file__).parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
@@ -82,6 +86,12 @@ def fill_now() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A filled store of the builders' four genes: not to be written to."""
+    return made(tmp_path_factory.mktemp("small") / "cohort", fill_in_process)
+
+
+@pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> SimulatedCohort:
     """A small simulated cohort."""
     return simulate_cohort(tmp_path_factory.mktemp("cohort"), 1, people=40, training_genes=24)
@@ -136,4 +146,23 @@ def geuvadis(shared_data: Path, xpresso: ModelReference, tmp_path_factory: pytes
         ),
     )
     fill_in_process(open_store(path, "r+"), xpresso)
+    return path
+
+
+@pytest.fixture(scope="session")
+def query_latency() -> ModuleType:
+    """The benchmark of that name, which makes a store of the published size."""
+    spec = importlib.util.spec_from_file_location("query_latency", PROJECT / "benchmarks" / "query_latency.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def published_size(query_latency: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of the published size, of which one gene is filled with what queries read: not to be written to."""
+    path = tmp_path_factory.mktemp("size") / "store.zarr"
+    query_latency.make_store(path, range(query_latency.GENE, query_latency.GENE + 1))
     return path

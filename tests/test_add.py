@@ -20,6 +20,8 @@ from builders import (
     write_genes,
     write_table,
 )
+from filled_stores import WEIGHTS, chunks, made
+from quiet import Quiet
 
 from pdstore.add import NewGenes, add_genes
 from pdstore.diff import diff
@@ -27,50 +29,17 @@ from pdstore.errors import InputError, LeaseError, PdstoreError, ProvenanceError
 from pdstore.fill import STAGES, steps
 from pdstore.init import init_store
 from pdstore.lease import held_lease
-from pdstore.models.registry import ModelReference
 from pdstore.schema import deviations
 from pdstore.store import open_store
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Fill = Callable[..., None]
 
-WEIGHTS = ModelReference("cnn", Path(__file__).parent / "stores" / "cnn.safetensors")
-
-
-class Quiet:
-    """Progress that says nothing."""
-
-    def step(self, what: str) -> None:
-        pass
-
-    def copying(self, total: int) -> None:
-        pass
-
-    def copied(self, size: int) -> None:
-        pass
-
-
-def chunks(store: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(store).as_posix(): file.read_bytes()
-        for file in store.rglob("*")
-        if file.is_file() and "/c/" in file.as_posix()
-    }
-
-
-def made(folder: Path, fill_now: Fill, genes: Any = GENES) -> Path:
-    """A filled store of some of the builders' genes."""
-    folder.mkdir()
-    sources = write_cohort(folder / "cohort", genes=write_genes(folder / "genes.tsv", genes))
-    init_store(folder / "store.zarr", sources)
-    fill_now(open_store(folder / "store.zarr", "r+"), WEIGHTS)
-    return folder / "store.zarr"
-
 
 @pytest.fixture(scope="module")
-def whole(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(small: Path) -> Path:
     """A filled store of all four genes: not to be written to."""
-    return made(tmp_path_factory.mktemp("whole") / "cohort", fill_now)
+    return small
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +131,7 @@ def test_what_is_taken_out_of_expression_is_taken_out_of_new_genes(tmp_path: Pat
 
 def test_genes_without_expression_are_not_measured(store: Path, new: NewGenes, monkeypatch: pytest.MonkeyPatch) -> None:
     # A system that cannot exchange two names renames twice.
-    monkeypatch.setattr("pdstore.add._exchanged", lambda first, second: False)
+    monkeypatch.setattr("pdstore.add.replacement._exchanged", lambda first, second: False)
     added = add_genes(str(store), NewGenes(new.genes, fasta=new.fasta), Quiet())
     assert added.taken["new genes with measured expression"] == 0
     assert added.left_out["expression of new genes that are not measured"] == 2
@@ -211,19 +180,19 @@ def test_a_store_that_is_written_or_is_none_is_refused(store: Path, new: NewGene
 KILLED = """
 import os, sys
 from pathlib import Path
-import pdstore.add as add
-exchange = add._exchanged
+from pdstore.add import NewGenes, add_genes, replacement
+exchange = replacement._exchanged
 def killed(first, second):
     if sys.argv[1] == "between":
         os.rename(first, Path(second).parent / "replaced")
     if sys.argv[1] == "after":
         assert exchange(first, second)
     os._exit(9)
-add._exchanged = killed
+replacement._exchanged = killed
 class Quiet:
     def step(self, what): pass
     copying = copied = step
-add.add_genes(sys.argv[2], add.NewGenes(*map(Path, sys.argv[3:])), Quiet())
+add_genes(sys.argv[2], NewGenes(*map(Path, sys.argv[3:])), Quiet())
 """
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import GENES, PEOPLE, RECORDS, expression_table, write_cohort, write_genes, write_table, write_vcf
+from builders import GENES, PEOPLE, RECORDS, expression_table, write_table, write_vcf
+from filled_stores import made
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,30 +23,13 @@ from pdstore.compared_arrays import DIFFERS, MISSING_FIRST, MISSING_SECOND, SAME
 from pdstore.diff import Difference, diff
 from pdstore.differences import row_differences
 from pdstore.errors import DamagedDataError, UnknownGeneError
-from pdstore.init import init_store
-from pdstore.models.registry import ModelReference
 from pdstore.same_rows import same_rows
 from pdstore.store import create_store, mark_complete, open_store
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Fill = Callable[..., None]
 
-WEIGHTS = ModelReference("cnn", Path(__file__).parent / "stores" / "cnn.safetensors")
 WINDOW = "200bp_tss100_gene_snv"
-
-
-def made(folder: Path, fill_now: Fill, **changes: Any) -> Path:
-    """A filled store of the builders' cohort."""
-    sources = write_cohort(folder, **changes)
-    init_store(folder / "store.zarr", sources)
-    fill_now(open_store(folder / "store.zarr", "r+"), WEIGHTS)
-    return folder / "store.zarr"
-
-
-@pytest.fixture(scope="module")
-def small(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A filled store of four genes: not to be written to."""
-    return made(tmp_path_factory.mktemp("small") / "cohort", fill_now)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +45,7 @@ def other(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         fill_now,
         vcf=[write_vcf(folder / "other.vcf.gz", records, people=people)],
-        genes=write_genes(folder / "other.tsv", [GENES[3], GENES[1], GENES[0]]),
+        genes=[GENES[3], GENES[1], GENES[0]],
         expression=write_table(folder / "expression-of-other.tsv", expression_table()),
     )
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from builders import CONTIGS, GENES, PEOPLE, listing, write_cohort, write_genes
+from builders import CONTIGS, GENES, PEOPLE, listing
+from filled_stores import WEIGHTS, chunks, made
+from quiet import Quiet
 
 from pdstore.diff import diff
 from pdstore.errors import DamagedDataError, LeaseError, PdstoreError, StoreError, UsageError
@@ -27,40 +29,9 @@ from pdstore.store import Store, open_store
 Program = Callable[..., subprocess.CompletedProcess[str]]
 Fill = Callable[..., None]
 
-WEIGHTS = ModelReference("cnn", Path(__file__).parent / "stores" / "cnn.safetensors")
-
-
-class Quiet:
-    """Progress that says nothing."""
-
-    def step(self, what: str) -> None:
-        pass
-
-    def copying(self, total: int) -> None:
-        pass
-
-    def copied(self, size: int) -> None:
-        pass
-
 
 def merged(*stores: Path, out: Path) -> Merged:
     return merge([str(store) for store in stores], out, Quiet())
-
-
-def chunks(store: Path) -> dict[str, bytes]:
-    return {
-        file.relative_to(store).as_posix(): file.read_bytes()
-        for file in store.rglob("*")
-        if file.is_file() and "/c/" in file.as_posix()
-    }
-
-
-def made(folder: Path, fill_now: Fill, rows: list[int] | None = None, **changes: Any) -> Path:
-    """A store of the builders' cohort, filled for some genes."""
-    init_store(folder / "store.zarr", write_cohort(folder, **changes))
-    if rows != []:
-        fill_now(open_store(folder / "store.zarr", "r+"), WEIGHTS, rows)
-    return folder / "store.zarr"
 
 
 def copied(store: Path, folder: Path) -> Path:
@@ -88,21 +59,15 @@ def simulated(
 
 
 @pytest.fixture(scope="module")
-def small(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A filled store of the builders' four genes: not to be written to."""
-    return made(tmp_path_factory.mktemp("small") / "cohort", fill_now)
-
-
-@pytest.fixture(scope="module")
 def first_half(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same store, filled for the first two genes: not to be written to."""
-    return made(tmp_path_factory.mktemp("first") / "cohort", fill_now, [0, 1])
+    return made(tmp_path_factory.mktemp("first") / "cohort", fill_now, rows=[0, 1])
 
 
 @pytest.fixture(scope="module")
 def second_half(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same store, filled for the last two genes: not to be written to."""
-    return made(tmp_path_factory.mktemp("second") / "cohort", fill_now, [2, 3])
+    return made(tmp_path_factory.mktemp("second") / "cohort", fill_now, rows=[2, 3])
 
 
 def attributes(store: Store) -> dict[str, dict[str, Any]]:
@@ -138,9 +103,7 @@ def test_two_halves_are_bit_for_bit_one_fill_of_all_genes(
 def test_stores_of_other_genes_are_one_of_all(small: Path, fill_now: Fill, tmp_path: Path) -> None:
     parts = []
     for name, genes in (("a", GENES[:3]), ("b", GENES[1:])):
-        (tmp_path / name).mkdir()
-        genes_file = write_genes(tmp_path / name / "some.tsv", genes)
-        parts.append(made(tmp_path / name / "cohort", fill_now, genes=genes_file))
+        parts.append(made(tmp_path / name, fill_now, genes))
     found = merged(*parts, out=tmp_path / "out.zarr")
     store = open_store(tmp_path / "out.zarr")
     is_whole(store, small)
@@ -156,10 +119,7 @@ def test_windows_of_more_variants_and_contigs_of_another_store_are_taken_in(
 ) -> None:
     parts = []
     for number, genes in enumerate(([GENES[2], GENES[3]], [GENES[0], GENES[1]])):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        genes_file = write_genes(folder / "some.tsv", genes)
-        parts.append(made(folder / "cohort", fill_now, genes=genes_file))
+        parts.append(made(tmp_path / str(number), fill_now, genes))
     sizes = [open_store(path).array("attributions/cnn/ism").shape[1] for path in (*parts, small)]
     assert sizes[0] < sizes[1] == sizes[2], "the first store's windows are narrower"
     merged(*reversed(parts), out=tmp_path / "ordered.zarr")
@@ -174,7 +134,7 @@ def test_windows_of_more_variants_and_contigs_of_another_store_are_taken_in(
 
 
 def test_sets_of_predictions_stand_side_by_side(first_half: Path, small: Path, fill_now: Fill, tmp_path: Path) -> None:
-    other = made(tmp_path / "other", fill_now, [])
+    other = made(tmp_path / "other", fill_now, rows=[])
     fill_now(open_store(other, "r+"), replace(WEIGHTS, label="before"))
     fill_now(open_store(other, "r+"), replace(WEIGHTS, label="after"))
     merged(first_half, other, out=tmp_path / "out.zarr")

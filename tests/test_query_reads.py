@@ -1,6 +1,5 @@
 """What a query reads, counted, in a store of the published size."""
 
-import importlib.util
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +12,6 @@ from zarr.storage import LocalStore, WrapperStore
 from pdstore.location.local import Folder
 from pdstore.query import query_gene
 from pdstore.store import Store
-
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "query_latency.py"
 
 
 class Counting(WrapperStore[LocalStore]):
@@ -32,35 +29,18 @@ class Counting(WrapperStore[LocalStore]):
         return found
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("query_latency", BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def published_size(benchmark: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("size") / "store.zarr"
-    benchmark.make_store(path, only_one_gene=True)
-    return path
-
-
 @pytest.mark.parametrize("all_variants", [False, True])
 def test_a_query_reads_little_and_of_its_gene_only(
-    published_size: Path, benchmark: ModuleType, all_variants: bool
+    published_size: Path, query_latency: ModuleType, all_variants: bool
 ) -> None:
     counting = Counting(LocalStore(published_size, read_only=True))
     store = Store(Folder(published_size), zarr.open_group(counting, mode="r", zarr_format=3))
     counting.asked.clear()
     counting.bytes = 0
-    answer = query_gene(store, f"GENE{benchmark.GENE}", all_variants=all_variants)
+    answer = query_gene(store, f"GENE{query_latency.GENE}", all_variants=all_variants)
     assert len(answer["drivers"]) == 5
     assert counting.asked.total() <= 60, counting.asked
     assert counting.bytes <= 1_000_000
     of_genes = [key for key in counting.asked if key.startswith(("attributions", "eqtl")) and "/c/" in key]
     assert of_genes
-    assert {key.split("/c/")[1].split("/")[0] for key in of_genes} == {str(benchmark.GENE)}
+    assert {key.split("/c/")[1].split("/")[0] for key in of_genes} == {str(query_latency.GENE)}

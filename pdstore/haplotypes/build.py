@@ -132,6 +132,48 @@ def distinct_haplotypes(applied: NDArray[np.bool_], absent: NDArray[np.bool_]) -
     return DistinctHaplotypes(np.ascontiguousarray(rows[present][first]), index.reshape(people, ploidy))
 
 
+def numbered_haplotypes(
+    applied: NDArray[np.bool_], absent: NDArray[np.bool_], known: NDArray[np.int32]
+) -> DistinctHaplotypes:
+    """The distinct haplotypes among people's, where the first people's have their numbers already.
+
+    Parameters
+    ----------
+    applied : ndarray of bool, shape (alleles, people, ploidy)
+        Which haplotypes have the alternate allele.
+    absent : ndarray of bool, shape (people, ploidy)
+        True where a person has no such haplotype (haploid calls).
+    known : ndarray of int32, shape (people who are numbered, ploidy)
+        Numbers of the first people's haplotypes, from 0; -2 where absent.
+
+    Returns
+    -------
+    DistinctHaplotypes
+        In the order of the numbers, new haplotypes last and sorted.
+
+    Raises
+    ------
+    ValueError
+        The numbers are not those of distinct haplotypes.
+    """
+    found = distinct_haplotypes(applied, absent)
+    sorted_row = found.haplotype_index[: len(known)].ravel()
+    pairs = np.unique(np.column_stack([sorted_row, known.ravel()]), axis=0)
+    of_haplotypes = pairs[(pairs >= 0).any(axis=1)]
+    numbered = len(of_haplotypes)
+    if (
+        any(len(np.unique(column)) < numbered for column in of_haplotypes.T)
+        or (np.sort(of_haplotypes[:, 1]) != np.arange(numbered)).any()
+    ):
+        raise ValueError("the numbers are not those of the people's distinct haplotypes")
+    number = np.full(len(found.applied), -1, dtype=np.int32)
+    number[of_haplotypes[:, 0]] = of_haplotypes[:, 1]
+    number[number < 0] = np.arange(numbered, len(number))
+    index = found.haplotype_index
+    index[index >= 0] = number[index[index >= 0]]
+    return DistinctHaplotypes(found.applied[np.argsort(number)], index)
+
+
 def haplotype_windows(
     window: WindowSpec, stretch: Stretch, alleles: StretchAlleles, applied: NDArray[np.bool_], threads: int = 1
 ) -> NDArray[np.bool_]:

@@ -115,7 +115,7 @@ class Reaches:
     footprints : Footprints
         Of the contig's alleles, 0-based.
     lost : ndarray of int64, shape (alleles,)
-        Bases that a haplotype may lose by the allele; 0 where nobody carries it.
+        Bases that a haplotype loses by the allele.
     """
 
     def __init__(self, footprints: Footprints, lost: NDArray[np.int64]) -> None:

@@ -22,7 +22,6 @@ _VARIANTS = (
     "ref",
     "alt",
     "kind",
-    "carriers",
     "genotype_record",
     "allele_index",
     "record_position",
@@ -360,5 +359,5 @@ def _reaches_on_contig(store: Store, variants: Variants, rows: slice) -> Reaches
         of = _read_variants(store, rows, ("position", "genotype_record"))
         return Reaches(_footprints(variants, of), np.zeros(len(of["position"]), dtype=np.int64))
     of = _read_variants(store, rows, [name for name in _VARIANTS if name not in ("ref", "alt")])
-    lost = np.maximum(-of["length_change"].astype(np.int64), 0)
-    return Reaches(_footprints(variants, of), np.where(of["carriers"] > 0, lost, 0))
+    # Whoever carries it: attributions apply every allele, and places stay when people are added.
+    return Reaches(_footprints(variants, of), np.maximum(-of["length_change"].astype(np.int64), 0))

@@ -88,42 +88,92 @@ def copy_genotypes(
         Records out of order, a REF that is not the FASTA's, or unphased heterozygotes where they are refused.
     """
     names = _create_group(store, converted, people)
-    _refuse_disorder(converted)
+    refuse_disorder(converted)
     per_variant = [name for name in names if schema_of("genotypes").arrays[name].dims[0] == "variants"]
     records = _array(converted, "variant_position").shape[0]
     order_of = {index: rank for rank, index in enumerate(contig_names)}
     contig_order = np.array([order_of.get(index, -1) for index in range(max(order_of) + 1)], dtype=np.int32)
     sequence_of = _OneContig(fasta)
     parts: list[tuple[NDArray[Any], ...]] = []
-    unphased_calls, missing_calls, first_unphased = 0, 0, ""
+    checked = CheckedCalls(people, contig_names)
     for start in range(0, records, variants_a_chunk()):
         rows = slice(start, start + variants_a_chunk())
         chunk = {name: np.asarray(_array(converted, name)[rows]) for name in per_variant}
         _refuse_wrong_reference(chunk, contig_names, sequence_of)
-        _refuse_unknown_alleles(chunk, contig_names)
-        calls, phased = chunk["call_genotype"][:, people], chunk["call_genotype_phased"][:, people]
-        heterozygous = unphased_heterozygotes(calls, phased)
-        if heterozygous.any():
-            unphased_calls += int(heterozygous.sum())
-            first_unphased = first_unphased or _place(chunk, contig_names, int(np.nonzero(heterozygous)[0][0]))
-            calls = np.where(heterozygous[:, :, None], np.int8(0), calls)
-        missing_calls += int((calls == -1).sum())
+        calls, phased = checked.of(chunk)
         for name, values in (chunk | {"call_genotype": calls, "call_genotype_phased": phased}).items():
             store.write(f"genotypes/{name}", rows, values)
         alleles = alternate_alleles(chunk["variant_position"], chunk["variant_allele"].astype(object))
         contig = contig_order[chunk["variant_contig"][alleles.record]]
         parts.append(
-            (contig, *_carriers_and_frequency(calls, alleles), *alleles._replace(record=alleles.record + start))
+            (
+                contig,
+                *carriers_and_frequency(calls, alleles.record, alleles.allele_index),
+                *alleles._replace(record=alleles.record + start),
+            )
         )
-    if unphased_calls and unphased == "error":
-        raise InputError(
-            f"{unphased_calls} heterozygous calls are not phased, the first at {first_unphased}; phase the genotypes, "
-            "or read such calls as reference with --unphased reference"
-        )
+    checked.require_phased(unphased)
     contig, carriers, frequency, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     alleles = Alleles(*columns)
     _refuse_repeated(contig, alleles, list(contig_names.values()))
-    return CopiedGenotypes(contig, alleles, carriers, frequency, records, unphased_calls, missing_calls)
+    return CopiedGenotypes(contig, alleles, carriers, frequency, records, checked.unphased, checked.missing)
+
+
+@dataclass
+class CheckedCalls:
+    """Calls of some of the people of a VCF, chunk by chunk, and what is found in them.
+
+    Attributes
+    ----------
+    people : ndarray of int64, shape (people,)
+        0-based columns of the people.
+    contig_names : mapping of int to str
+        Index of each contig that has records → its name in the store.
+    unphased, missing : int
+        Heterozygotes without a phase, which are read as reference; alleles that are not called.
+    """
+
+    people: NDArray[np.int64]
+    contig_names: Mapping[int, str]
+    unphased: int = 0
+    missing: int = 0
+    _first_unphased: str = ""
+
+    def of(self, chunk: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+        """Calls of the people, and whether they are phased.
+
+        Parameters
+        ----------
+        chunk : mapping
+            Some records of VCF Zarr, by name of the array.
+
+        Returns
+        -------
+        (ndarray of int8, shape (records, people, ploidy); ndarray of bool, shape (records, people))
+
+        Raises
+        ------
+        InputError
+            A call names an allele that its record lacks.
+        """
+        _refuse_unknown_alleles(chunk, self.contig_names)
+        calls, phased = chunk["call_genotype"][:, self.people], chunk["call_genotype_phased"][:, self.people]
+        heterozygous = unphased_heterozygotes(calls, phased)
+        if heterozygous.any():
+            self.unphased += int(heterozygous.sum())
+            first = int(np.nonzero(heterozygous)[0][0])
+            self._first_unphased = self._first_unphased or _place(chunk, self.contig_names, first)
+            calls = np.where(heterozygous[:, :, None], np.int8(0), calls)
+        self.missing += int((calls == -1).sum())
+        return calls, phased
+
+    def require_phased(self, unphased: Unphased) -> None:
+        """Raise `InputError` where heterozygotes without a phase were found and are refused."""
+        if self.unphased and unphased == "error":
+            raise InputError(
+                f"{self.unphased} heterozygous calls are not phased, the first at {self._first_unphased}; phase the "
+                "genotypes, or read such calls as reference with --unphased reference"
+            )
 
 
 def write_variants(store: Store, copied: CopiedGenotypes, contig_names: Sequence[str]) -> None:
@@ -168,10 +218,27 @@ def _create_group(store: Store, converted: zarr.Group, people: NDArray[np.int64]
     return names
 
 
-def _carriers_and_frequency(calls: NDArray[np.int8], alleles: Alleles) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """People with each allele, and its frequency among called alleles."""
-    copies = (calls[alleles.record] == alleles.allele_index[:, None, None]).sum(axis=2)
-    called = (calls >= 0).sum(axis=(1, 2))[alleles.record]
+def carriers_and_frequency(
+    calls: NDArray[np.int8], record: NDArray[np.int64], allele_index: NDArray[np.int8]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """People with each allele, and its frequency among called alleles.
+
+    Parameters
+    ----------
+    calls : ndarray of int8, shape (records, people, ploidy)
+        Allele of each haplotype: 0 reference, -1 missing, -2 no second haplotype.
+    record : ndarray of int64, shape (alleles,)
+        Row of `calls` of each allele, 0-based.
+    allele_index : ndarray of int8, shape (alleles,)
+        Which alternate allele of that record, from 1.
+
+    Returns
+    -------
+    (ndarray of int32, ndarray of float32), both of shape (alleles,)
+        NaN where no allele is called.
+    """
+    copies = (calls[record] == allele_index[:, None, None]).sum(axis=2)
+    called = (calls >= 0).sum(axis=(1, 2))[record]
     frequency = np.divide(copies.sum(axis=1), called, out=np.full(len(called), np.nan), where=called > 0)
     return (copies > 0).sum(axis=1, dtype=np.int32), frequency.astype(np.float32)
 
@@ -190,7 +257,8 @@ class _OneContig:
         return self._sequence
 
 
-def _refuse_disorder(converted: zarr.Group) -> None:
+def refuse_disorder(converted: zarr.Group) -> None:
+    """Raise `InputError` where records of VCF Zarr are not sorted; contigs may come in any order."""
     contig = np.asarray(_array(converted, "variant_contig")[...])
     position = np.asarray(_array(converted, "variant_position")[...])
     row = first_out_of_order(contig, position)

@@ -20,6 +20,8 @@ _OF_TRACKS = ("tracks", "alternate_tracks", "reference_tracks", "track_name", "r
 _OF_DOSAGES = ("gene_counts", "count_name")
 _OF_BASES = ("ism_window",)
 """What no stage fills: it may come with a store, and figures show it."""
+_OF_MORE_PEOPLE = ("kept_tracks",)
+"""What `pdstore add` makes."""
 
 
 def provenance(model: ModelReference) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def create_model_group(
         attributes = store.group(path).attrs.asdict()
     given = {"pdstore_version": version("pdstore"), **attributes, **provenance(model)}
     without = _OF_TRACKS if described.readout == NO_READOUT else ("readout_weight", *_OF_DOSAGES)
-    store.create_group(path, all_sizes, given, (*without, *_OF_BASES))
+    store.create_group(path, all_sizes, given, (*without, *_OF_BASES, *_OF_MORE_PEOPLE))
 
 
 def derived_from(store: Store, label: str) -> dict[str, Any]:

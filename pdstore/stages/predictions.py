@@ -44,6 +44,10 @@ class Predictions:
         return f"{self.group}/tracks"
 
     @property
+    def _kept(self) -> str:
+        return f"{self.group}/kept_tracks"
+
+    @property
     def _windows(self) -> str:
         return window_path(self.model.window)
 
@@ -89,11 +93,17 @@ class Predictions:
         windows = store.read(f"{self._windows}/haplotype_onehot", (gene, slice(start, min(start + run, count))))
         # A whole chunk: NaN behind the last haplotype.
         tracks = np.full((min(run, haplotypes - start), *of_a_haplotype), np.nan, np.float32)
-        tracks[: len(windows)] = predict_in_batches(model, windows)
-        store.write(self._tracks, (gene, slice(start, start + len(tracks))), tracks)
+        rows = (gene, slice(start, start + len(tracks)))
+        if self._kept in store:
+            tracks = store.read_if_filled(self._kept, rows)
+        new = np.flatnonzero(np.isnan(tracks[: len(windows)]).any(axis=(1, 2)))
+        tracks[new] = predict_in_batches(model, windows[new])
+        store.write(self._tracks, rows, tracks)
 
     def gather(self, store: Store) -> None:
-        """Nothing spans several genes."""
+        """Nothing spans several genes; what was kept for blocks that are done now goes."""
+        if self._kept in store and store.chunks_written(self._kept) <= store.chunks_written(self._tracks):
+            store.delete(self._kept)
 
     def describe(self, store: Store, block: Block) -> str:
         gene, part = block

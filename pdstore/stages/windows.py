@@ -23,7 +23,7 @@ from pdstore.stages.gene_window import (
     window_path,
     window_starts,
 )
-from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.stages.stage import Block, Pending, gene_label, pending_genes, run_length, runs_of
 from pdstore.store import Store, genes_written
 
 
@@ -94,15 +94,7 @@ class Windows:
         store.write(f"{self.group}/reference_onehot", gene, self._reference(window))
         store.write(f"{self.group}/haplotype_index", gene, found.haplotype_index)
         store.write(f"{self.group}/gene_counts", gene, gene_counts(window, calls, applied))
-        haplotypes, run_length = store.array(self._mark).shape[1], store.array(self._mark).chunks[1]
-        # From the last run to the first, whose chunk marks the gene as done; whole chunks, with zeros at the end.
-        for start in reversed(range(0, max(1, len(found.applied)), run_length)):
-            part = found.applied[start : start + run_length]
-            windows = haplotype_windows(self.window, window.stretch, window.alleles, part)
-            missing = min(run_length, haplotypes - start) - len(part)
-            if missing:
-                windows = np.pad(windows, ((0, missing), (0, 0), (0, 0)))
-            store.write(self._mark, (gene, slice(start, start + len(windows))), windows)
+        write_haplotypes(store, self.window, window, found.applied)
 
     def gather(self, store: Store) -> None:
         """Each gene's number of haplotypes; and what was counted, over all genes."""
@@ -122,6 +114,36 @@ class Windows:
     def _reference(self, window: GeneWindow) -> NDArray[np.bool_]:
         first = window.stretch.tss - self.window.tss_offset
         return one_hot(window.stretch.letters[first : first + self.window.length])
+
+
+def write_haplotypes(
+    store: Store, spec: WindowSpec, window: GeneWindow, applied: NDArray[np.bool_], first_run: int = 0
+) -> None:
+    """Write one gene's haplotypes, from their last run to the first, whose chunk marks the gene as done.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    spec : WindowSpec
+        Which window of the gene.
+    window : GeneWindow
+        The reference, and what the alleles change.
+    applied : ndarray of bool, shape (haplotypes, alleles)
+        Which alleles each haplotype has.
+    first_run : int
+        Runs before it are not written.
+    """
+    mark = filled_array(window_path(spec))
+    haplotypes, run = store.array(mark).shape[1], run_length(store, mark)
+    for _, part in reversed(runs_of(window.gene, len(applied), run)[first_run:]):
+        start = part * run
+        windows = haplotype_windows(spec, window.stretch, window.alleles, applied[start : start + run])
+        # Whole chunks, with zeros at the end.
+        missing = min(run, haplotypes - start) - len(windows)
+        if missing:
+            windows = np.pad(windows, ((0, missing), (0, 0), (0, 0)))
+        store.write(mark, (window.gene, slice(start, start + len(windows))), windows)
 
 
 def count_names(variants: Variants) -> tuple[str, ...]:

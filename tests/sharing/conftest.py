@@ -1,4 +1,4 @@
-"""Tests of sharing import web_server.py by its name, whatever pytest is started with."""
+"""Published stores, a web server, and a page in a browser; helpers are imported by name, whatever starts pytest."""
 
 import importlib.util
 import os
@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Dialog, Page, Request
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from quiet import Quiet
+from viewer_page import Watched
+from viewer_stores import MIN_PEOPLE, damage, make_hostile, make_tables, published
+from web_server import WebServer, nginx
 
+from pdstore.gene_table import Columns, gene_columns
 from pdstore.import_tables import import_tables
 from pdstore.sharing.publish import publish
+from pdstore.store import Store, open_store
 
 
 def _need(present: bool, what: str) -> None:
@@ -72,3 +77,71 @@ def sasse2023(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     import_tables(path / "sasse.zarr", "sasse2023", shared_data / "sasse2023")
     publish(str(path / "sasse.zarr"), str(path / "published"), "summary", Quiet())
     return path / "published"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, filled: Path) -> Path:
+    """A folder of published stores, to which a test may add others."""
+    folder = tmp_path_factory.mktemp("site")
+    published(folder / "full", filled)
+    publish(str(filled), str(folder / "summary"), "summary", Quiet(), min_carriers=MIN_PEOPLE)
+    published(folder / "hostile", filled, make_hostile)
+    published(folder / "tables", filled, make_tables)
+    damage(published(folder / "damaged", filled))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(site: Path, nginx_installed: None) -> Iterator[WebServer]:
+    """A web server over that folder."""
+    with nginx(site) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tab(chromium: "Browser", server: WebServer) -> Iterator[Watched]:
+    """A tab of the browser, watched."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(10_000)
+    watched = Watched(context.new_page())
+
+    def requested(request: "Request") -> None:
+        if not request.url.startswith((server.url, "data:", "blob:")):
+            watched.strangers.append(request.url)
+
+    def opened(dialog: "Dialog") -> None:
+        watched.said.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    watched.page.on("console", lambda message: watched.said.append(f"{message.type}: {message.text}"))
+    watched.page.on("pageerror", lambda error: watched.said.append(f"error: {error}"))
+    watched.page.on("dialog", opened)
+    watched.page.on("request", requested)
+    yield watched
+    context.close()
+
+
+@pytest.fixture
+def page(tab: Watched, request: pytest.FixtureRequest) -> "Iterator[Page]":
+    """A page that must ask nobody else, say nothing to the console, and open no dialog."""
+    tab.page.goto("about:blank")
+    tab.said.clear()
+    tab.strangers.clear()
+    yield tab.page
+    # Chromium itself tells the console of every 404, and of what cannot be reached.
+    expected = "Failed to load resource" if request.node.get_closest_marker("missing_chunks") else "\0"
+    assert [line for line in tab.said if expected not in line] == []
+    assert tab.strangers == []
+    assert tab.page.evaluate("window.harmed") is None
+
+
+@pytest.fixture(scope="session")
+def store(filled: Path) -> Store:
+    """The filled store, opened."""
+    return open_store(filled)
+
+
+@pytest.fixture(scope="session")
+def columns(store: Store) -> Columns:
+    """Its table of genes."""
+    return gene_columns(store)

@@ -53,6 +53,7 @@ def store(reference: ModelReference, tmp_path_factory: pytest.TempPathFactory, f
     folder = tmp_path_factory.mktemp("all")
     # Beyond the builders' records: variants of contig 2, where the haploid person is, of other kinds.
     more = [
+        Record("2", 52, "", "", "0|0 0|0 0|0 0|0 0|0 0"),  # nobody has it, and it has an effect all the same
         Record("2", 70, "", "", "1|0 0|0 0|1 1|1 0|0 1"),
         Record("2", 80, "", "", "0|1 0|0 1|1 0|0 1|0 0"),
         Record("2", 100, "", "", "0|0 1|0 0|1 0|1 1|0 1"),
@@ -60,9 +61,10 @@ def store(reference: ModelReference, tmp_path_factory: pytest.TempPathFactory, f
     sources = write_cohort(folder)
     bases = "".join(line for line in sources.fasta.read_text().split(">2")[1].splitlines()[1:])
     other = {base: "ACGT"["ACGT".index(base) - 1] for base in "ACGT"}
-    more[0] = more[0]._replace(ref=bases[69:73], alt=bases[69])
-    more[1] = more[1]._replace(ref=bases[79], alt=bases[79] + other[bases[80]] * 3)
-    more[2] = more[2]._replace(ref=bases[99:101], alt=other[bases[99]] + other[bases[100]])
+    more[0] = more[0]._replace(ref=bases[51:57], alt=bases[51])
+    more[1] = more[1]._replace(ref=bases[69:73], alt=bases[69])
+    more[2] = more[2]._replace(ref=bases[79], alt=bases[79] + other[bases[80]] * 3)
+    more[3] = more[3]._replace(ref=bases[99:101], alt=other[bases[99]] + other[bases[100]])
     records = sorted([*map(with_haploid_person, RECORDS), *more], key=lambda record: (record.contig, record.position))
     write_vcf(sources.vcf[0], records)
     init_store(folder / "cohort.zarr", sources)
@@ -140,7 +142,8 @@ def test_counts_are_those_of_the_window(store: Store, reference: ModelReference)
     names = store.read(f"{path}/count_name").tolist()
     counts = dict(zip(names, store.read(f"{path}/gene_counts", GAMMA).tolist(), strict=True))
     assert counts["people with one haplotype"] == 1
-    assert counts["insertion alleles, applied where carried"] == counts["deletion alleles, applied where carried"] == 1
+    assert counts["insertion alleles, applied where carried"] == 1
+    assert counts["deletion alleles, applied where carried"] == 2, "one of them nobody has"
     assert counts["MNV alleles, applied where carried"] == 1
     # 2:120 has three alleles that are not called: one person has none, another one.
     assert counts["missing calls, read as reference"] == 3

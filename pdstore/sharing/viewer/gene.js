@@ -1,7 +1,8 @@
 // One gene's answer, as pdstore/query.py assembles it.
 
-import { correlationStatus, COUNTS, FDR_COLUMN, STATISTICS } from "./genes.js";
+import { COUNTS, FDR_COLUMN, STATISTICS } from "./columns.js";
 import { StoreError } from "./errors.js";
+import { correlationStatus } from "./genes.js";
 import { known } from "./words.js";
 
 const LEAD_EQTL = ["distance", "minor_allele_frequency", "pearson_r", "p_value"];
@@ -9,34 +10,44 @@ const MOST_BINS = 1_000;
 
 /**
  * Everything that the store knows of a gene; its status is by the false discovery rate of `fdrKind`, of the published test
- * where that is null and the store has it.
+ * where that is null, of the other one where the gene has not that; `statuses` has the status by each.
  *
+ * `minPeople` is, of a summary, how many people are behind whatever is shown, and carry a variant and do not, at least.
  * `drivers` and `variants` are null where the store has none, or not the chunks that hold them; `damage` has then what is
  * missing.
  */
 export async function queryGene(store, genes, model, row, fdrKind) {
-  const values = await readValues(store, model, row);
-  const kind = fdrKind ?? (values.fdr === null ? "empirical" : "published");
+  const [values, lostValues] = await readValues(store, model, row);
+  const statuses = Object.fromEntries(
+    Object.entries(FDR_COLUMN).map(([kind, fdr]) => [
+      kind,
+      correlationStatus(values.pearson_r ?? NaN, values[fdr] ?? NaN),
+    ]),
+  );
+  const kinds = fdrKind === "empirical" ? ["empirical", "published"] : ["published", "empirical"];
+  const decidedBy = kinds.find((kind) => values[FDR_COLUMN[kind]] !== null) ?? null;
   const window = windowOf(store, model);
-  const [perVariant, withheld, lead, people] = await Promise.all([
+  const [perVariant, lead, { people, damage: damageOfPeople }] = await Promise.all([
     window === null ? null : readVariants(store, genes, model, window, row, values),
-    store.readRow(`statistics/${model}/drivers_withheld`, row),
     store.isSummary ? readLeadEqtl(store, row) : null,
-    readPeople(store, model, row),
+    readPeople(store, model, row, values),
   ]);
   const { variants = null, drivers = null, damage = [] } = perVariant ?? {};
   return {
     gene: Object.fromEntries(Object.entries(genes.columns).map(([name, column]) => [name, column[row]])),
     model,
     values,
-    status: correlationStatus(values.pearson_r ?? NaN, values[FDR_COLUMN[kind]] ?? NaN),
+    status: statuses[decidedBy] ?? null,
+    statuses,
+    decidedBy,
     variants,
     drivers,
-    driversWithheld: withheld !== null && withheld[0] > 0 ? withheld[0] : 0,
+    driversWithheld: values.drivers_withheld ?? 0,
+    minPeople: orNull(store.attributesOf(`scatter/${model}`).min_people),
     support: supportOf(drivers),
     lead,
     people,
-    damage,
+    damage: [...lostValues, ...damage, ...damageOfPeople],
   };
 }
 
@@ -61,13 +72,15 @@ export function variantName(contig, position, ...alleles) {
   return [contig, position, ...alleles.filter(Boolean)].join(":");
 }
 
-/** A gene's statistics; null where the store has none, all where it is not filled. */
+/** A gene's statistics, null where the store has none, all where it is not filled; and the arrays whose chunk is lost. */
 async function readValues(store, model, row) {
-  const found = await Promise.all(STATISTICS.map((name) => store.readRow(`statistics/${model}/${name}`, row)));
+  const paths = STATISTICS.map((name) => `statistics/${model}/${name}`);
+  const found = await Promise.all(paths.map((path) => store.readRow(path, row)));
   const values = Object.fromEntries(STATISTICS.map((name, i) => [name, orNull(found[i]?.[0])]));
   for (const name of COUNTS) if (values[name] < 0) values[name] = null;
   const isFilled = store.isSummary || values.n_samples !== null;
-  return isFilled ? values : Object.fromEntries(STATISTICS.map((name) => [name, null]));
+  if (!isFilled) return [Object.fromEntries(STATISTICS.map((name) => [name, null])), []];
+  return [values, paths.filter((path) => store.lacks(path, row, row + 1))];
 }
 
 /** Name of a model's window; null where the store does not hold it. */
@@ -92,12 +105,16 @@ async function readVariants(store, genes, model, window, row, values) {
   const names = Object.keys(paths);
   const found = await Promise.all(names.map((name) => store.readRow(paths[name], row)));
   const of = Object.fromEntries(names.map((name, i) => [name, found[i]]));
-  const damage = names.filter((name) => of[name] === null && store.has(paths[name])).map((name) => paths[name]);
+  // What was never filled is not lost.
+  const isFilled = (store.isSummary ? values.driver_count : values.n_samples) !== null;
+  const lost = names.filter((name) => of[name] === null && store.has(paths[name]));
+  const damage = isFilled ? lost.map((name) => paths[name]) : [];
   const columns = columnsWith(of);
   if (!columns.length) return { variants: null, drivers: driversOf([], of, values), damage };
   const low = start[0] + columns[0];
   const rows = columns.map((column) => start[0] + column - low);
-  const about = await readRows(store, low, start[0] + columns.at(-1) + 1);
+  const [about, lostRows] = await readRows(store, low, start[0] + columns.at(-1) + 1);
+  damage.push(...lostRows);
   const { contig, tss } = genes.columns;
   const variants = columns.map((column, i) => {
     const at = rows[i];
@@ -141,11 +158,12 @@ function driversOf(variants, { rank }, values) {
   return variants.filter((variant) => variant.driver_rank !== null).sort((a, b) => a.driver_rank - b.driver_rank);
 }
 
-/** What variants/ has of some rows. */
+/** What variants/ has of some rows; and the arrays of it that lack a chunk of them. */
 async function readRows(store, start, stop) {
   const fields = ["position", "ref", "alt", "allele_frequency"];
   const found = await Promise.all(fields.map((field) => store.readRange(`variants/${field}`, start, stop)));
-  return Object.fromEntries(fields.map((field, i) => [field, found[i]]));
+  const lost = fields.map((field) => `variants/${field}`).filter((path) => store.lacks(path, start, stop));
+  return [Object.fromEntries(fields.map((field, i) => [field, found[i]])), lost];
 }
 
 async function readLeadEqtl(store, row) {
@@ -155,16 +173,23 @@ async function readLeadEqtl(store, row) {
 }
 
 /** Observed and predicted expression: of people in a full store, of cells in a summary; null where there is neither. */
-async function readPeople(store, model, row) {
+async function readPeople(store, model, row, values) {
   const scatter = `scatter/${model}`;
-  if (store.has(`${scatter}/people`)) return readDensity(store, scatter, row);
+  if (store.has(`${scatter}/people`)) {
+    // Of genes without R there is none.
+    return values.pearson_r === null ? { people: null, damage: [] } : readDensity(store, scatter, row);
+  }
   const observed = store.has("expression/residual") ? "expression/residual" : "expression/observed";
-  const [x, y] = await Promise.all(
-    [observed, `predictions/${model}/expression`].map((path) => store.readRow(path, row)),
-  );
-  if (x === null || y === null || x.length !== y.length) return null;
+  const paths = [observed, `predictions/${model}/expression`];
+  const [x, y] = await Promise.all(paths.map((path) => store.readRow(path, row)));
+  if (x === null || y === null || x.length !== y.length) {
+    return {
+      people: null,
+      damage: values.n_samples > 0 ? paths.filter((path) => store.lacks(path, row, row + 1)) : [],
+    };
+  }
   const points = Array.from(x, (value, person) => [value, y[person]]).filter((point) => point.every(Number.isFinite));
-  return points.length ? { points, residual: observed.endsWith("residual") } : null;
+  return { people: points.length ? { points, residual: observed.endsWith("residual") } : null, damage: [] };
 }
 
 async function readDensity(store, group, row) {
@@ -172,21 +197,24 @@ async function readDensity(store, group, row) {
   if (!(observedBins <= MOST_BINS && predictionBins <= MOST_BINS)) {
     throw new StoreError("refused", `${group}/people has too many cells for this page.`);
   }
-  const { min_people: minPeople, residualised } = store.attributesOf(group);
-  const [people, ...edges] = await Promise.all(
-    ["people", "observed_edge", "prediction_edge"].map((array) => store.readRow(`${group}/${array}`, row)),
-  );
+  const { residualised } = store.attributesOf(group);
+  const paths = ["people", "observed_edge", "prediction_edge"].map((array) => `${group}/${array}`);
+  const [people, ...edges] = await Promise.all(paths.map((path) => store.readRow(path, row)));
   const isGrid = edges.every((edge) => edge?.every(Number.isFinite));
-  if (people === null || !isGrid || !people.some((number) => number > 0)) return null;
+  if (people === null || !isGrid || !people.some((number) => number > 0)) {
+    return { people: null, damage: paths.filter((path) => store.lacks(path, row, row + 1)) };
+  }
   const cells = [];
   people.forEach((number, i) => {
     if (number > 0) cells.push({ x: Math.floor(i / predictionBins), y: i % predictionBins, people: number });
   });
   return {
-    cells,
-    edges: edges.map((edge) => Array.from(edge)),
-    minPeople: known(minPeople) ? minPeople : null,
-    residual: residualised === true,
+    people: {
+      cells,
+      edges: edges.map((edge) => Array.from(edge)),
+      residual: residualised === true,
+    },
+    damage: [],
   };
 }
 

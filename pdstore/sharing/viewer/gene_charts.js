@@ -38,6 +38,7 @@ export function slopesFigure(answer) {
         zeroLines(axes),
         dots(others.map(place), "other"),
         ...drivers.toReversed().map((driver) => marker(driver.support, ...place(driver))),
+        ...rankLabels(drivers, place, axes.plot),
       ],
       targets: variants.map((variant) => target(place(variant), variant)),
     };
@@ -45,7 +46,8 @@ export function slopesFigure(answer) {
   return figure({
     title: "ISM against eQTL slope",
     about:
-      "A point a variant. A driver whose ISM has the sign of its eQTL slope, in the shaded quadrants, is supported.",
+      "A point a variant; numbers are ranks of drivers. A driver whose ISM has the sign of its eQTL slope, in the shaded " +
+      "quadrants, is supported.",
     text:
       `ISM against eQTL slope of ${counted(variants.length, "variant")}. Drivers: ${of("supported")} supported, ` +
       `${of("unsupported")} unsupported, ${of("undetermined")} undetermined. The values are in the table of drivers.`,
@@ -80,13 +82,6 @@ export function ismFigure(answer) {
         .map(place)
         .map(([px, py]) => `M${px.toFixed(1)} ${foot.toFixed(1)}V${py.toFixed(1)}`)
         .join("");
-    const taken = [];
-    const labels = drivers.slice(0, LABELLED).flatMap((driver) => {
-      const at = placeLabel(place(driver), taken, axes.plot, driver.ism < 0);
-      return at === null
-        ? []
-        : [svg("text", { class: `rank ${driver.support}`, x: at[0], y: at[1] }, driver.driver_rank)];
-    });
     return {
       nodes: [
         axes.axes,
@@ -97,7 +92,7 @@ export function ismFigure(answer) {
           svg("path", { class: `stems ${word}`, d: stems(drivers.filter(({ support }) => support === word)) }),
         ),
         ...drivers.toReversed().map((driver) => marker(driver.support, ...place(driver))),
-        ...labels,
+        ...rankLabels(drivers, place, axes.plot),
       ],
       targets: variants.map((variant) => target(place(variant), variant)),
     };
@@ -107,9 +102,11 @@ export function ismFigure(answer) {
     ? ` The main driver, ${main.variant}, lies ${distance(main.distance_to_tss)} bp from the TSS: ISM ${number(main.ism)}, ` +
       `${main.support}.`
     : "";
+  const least = answer.minPeople;
+  const carried = least === null ? "" : ` that at least ${count(least)} people carry and ${count(least)} do not`;
   return figure({
     title: "ISM along the window",
-    about: "A stem a variant; numbers are ranks of drivers.",
+    about: `A stem a variant${carried}; numbers are ranks of drivers.`,
     text: `ISM of ${counted(variants.length, "variant")} along the window.${ofMain} The values are in the table of drivers.`,
     legend: supportLegend(drivers, others),
     height: HEIGHT,
@@ -153,7 +150,8 @@ function peopleFigure(answer) {
 }
 
 function densityFigure(answer) {
-  const { cells, edges, minPeople, residual } = answer.people;
+  const { minPeople } = answer;
+  const { cells, edges, residual } = answer.people;
   const people = cells.reduce((sum, cell) => sum + cell.people, 0);
   const [least, most] = cells.length
     ? extent(
@@ -220,6 +218,17 @@ function expressionTitles(answer, residual = false) {
     xTitle: `observed expression${residual ? ", what covariates explain taken out" : ""} (units of the source)`,
     yTitle: `predicted by ${short(answer.model, 24)} (readout)`,
   };
+}
+
+/** Ranks of the first drivers beside their markers, where they lie on no other. */
+function rankLabels(drivers, place, plot) {
+  const taken = [];
+  return drivers.slice(0, LABELLED).flatMap((driver) => {
+    const at = placeLabel(place(driver), taken, plot, driver.ism < 0);
+    return at === null
+      ? []
+      : [svg("text", { class: `rank ${driver.support}`, x: at[0], y: at[1] }, driver.driver_rank)];
+  });
 }
 
 /** The quadrants in which ISM and slope have the same sign. */

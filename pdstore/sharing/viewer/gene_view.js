@@ -1,23 +1,13 @@
 // The page of one gene: what `pdstore query` prints of it, and its figures.
 
+import { classOf, DRIVER_COLUMNS, FDR_COLUMN, legendOf, NULL_OF, VARIANT_FIELDS } from "./columns.js";
 import { csvText, download } from "./csv.js";
 import { element } from "./dom.js";
 import { ismFigure, predictionFigure, slopesFigure } from "./gene_charts.js";
-import { count, counted, distance, known, minus, number, short, UNKNOWN } from "./words.js";
+import { ALPHA, isOfTables } from "./genes.js";
+import { makeScroller } from "./scroller.js";
+import { count, counted, formatted, minus, number, probability, short, zeroMeaning } from "./words.js";
 
-const VARIANT_FIELDS = [
-  "variant",
-  "position",
-  "distance_to_tss",
-  "allele_frequency",
-  "ism",
-  "eqtl_slope",
-  "eqtl_p",
-  "pearson_r_with_prediction",
-  "driver_rank",
-  "main",
-  "support",
-];
 const UNDEFINED = "undefined: no prediction, ISM does not add up to it, no allele varies, or under 3 people";
 
 /** Everything below the heading of a gene's page. */
@@ -54,20 +44,21 @@ function facts(store, answer) {
   const { values, lead } = answer;
   return [
     ["correlation", ...correlation(store, answer)],
-    ["significance", significance(values)],
+    ["significance", significance(answer)],
     ["expression", expression(values)],
-    ["support", ...supportWords(store, answer)],
+    ["support", ...supportWords(answer)],
     lead && [
       "lead eQTL",
-      `R = ${number(lead.pearson_r)} (p = ${number(lead.p_value)}), ${number(lead.distance, 0)} bp from the TSS`,
+      `R = ${number(lead.pearson_r)} (p = ${explained(lead.p_value)}), ${number(lead.distance, 0)} bp from the TSS`,
     ],
   ].filter((fact) => fact && fact[1] !== null);
 }
 
 /** As `pdstore query` says it: R with its interval over how many people, and the status. */
-function correlation(store, { model, values, status }) {
+function correlation(store, { model, values, status, damage }) {
   const people = values.n_samples;
   if (values.pearson_r === null) {
+    if (damage.includes(`statistics/${model}/pearson_r`)) return ["unknown"];
     if (people === null) return [notThere(store, model)];
     const reason =
       people === 0
@@ -79,21 +70,31 @@ function correlation(store, { model, values, status }) {
   }
   const interval = values.r_ci_low === null ? "" : ` [${number(values.r_ci_low)}, ${number(values.r_ci_high)}]`;
   const over = people === null ? "" : ` over ${count(people)} people`;
-  const p = values.p_value === null ? "" : `, p = ${number(values.p_value)}`;
+  const p = values.p_value === null ? "" : `, p = ${explained(values.p_value, isOfTables(store, model))}`;
   return [`R = ${number(values.pearson_r)}${interval}${over}${p}: `, badge(status ?? "significance unknown")];
 }
 
-function significance(values) {
+/** The tests, which of them decides, and what the other would say where that is something else. */
+function significance({ values, statuses, decidedBy }) {
   const tests = [];
   if (values.null_p !== null) {
-    const test = `t = ${number(values.null_t, 2)}, p = ${number(values.null_p)}`;
-    tests.push(`published null FDR ${number(values.fdr)} (${test})`);
+    const t = values.null_t === null ? "" : `t = ${number(values.null_t, 2)}, `;
+    tests.push(`published null FDR ${explained(values.fdr)} (${t}p = ${explained(values.null_p)})`);
   }
   if (values.empirical_p !== null) {
-    tests.push(`empirical FDR ${number(values.empirical_fdr)} (p = ${number(values.empirical_p)})`);
+    tests.push(`empirical FDR ${explained(values.empirical_fdr)} (p = ${explained(values.empirical_p)})`);
   }
-  if (tests.length) return tests.join(", ");
-  return values.pearson_r === null ? null : "no null";
+  if (!tests.length) return values.pearson_r === null ? null : "no null";
+  if (decidedBy === null || values.pearson_r === null) return tests.join(", ");
+  const other = Object.keys(FDR_COLUMN).find((kind) => kind !== decidedBy);
+  const differs = statuses[other] !== null && statuses[other] !== statuses[decidedBy];
+  const otherwise = differs ? `; by the ${NULL_OF[other]} it is ${statuses[other]}` : "";
+  return `${tests.join(", ")}; the ${NULL_OF[decidedBy]} decides, at FDR ${ALPHA}${otherwise}`;
+}
+
+/** A probability, and where it is 0 what that means. */
+function explained(value, isPublished = false) {
+  return value === 0 ? `0 (${zeroMeaning(isPublished)})` : probability(value);
 }
 
 function expression(values) {
@@ -104,86 +105,80 @@ function expression(values) {
   return parts.join(", ") || null;
 }
 
-function supportWords(store, { support }) {
+function supportWords({ support, driversWithheld }) {
   if (support === null) return [null];
   const { status, supported, unsupported } = support;
-  const counts = status === "no drivers" ? "" : `: ${supported} of the drivers supported, ${unsupported} unsupported`;
-  return [badge(status), counts];
+  if (status === "no drivers") return [badge(status), driversWithheld ? " that may be shown" : null];
+  const shown = driversWithheld ? "drivers shown" : "drivers";
+  return [badge(status), `: ${supported} of the ${shown} supported, ${unsupported} unsupported`];
 }
 
 function driversSection(store, answer) {
-  const { drivers, driversWithheld } = answer;
-  const withheld = driversWithheld
-    ? element(
-        "p",
-        { class: "withheld" },
-        `${counted(driversWithheld, "driver")} of this gene carried by too few people: not shown.`,
-      )
-    : null;
+  const { drivers } = answer;
   return element(
     "section",
     { "aria-labelledby": "drivers-heading" },
     element("h3", { id: "drivers-heading" }, drivers?.length ? `Drivers (${count(drivers.length)})` : "Drivers"),
     drivers?.length ? variantTable(drivers) : element("p", {}, whyNoDrivers(store, answer)),
-    withheld,
+    withheldNote(answer),
     downloads(answer),
   );
 }
 
-function whyNoDrivers(store, { model, drivers, values, damage }) {
-  if (drivers !== null) return "none";
+function withheldNote({ driversWithheld, minPeople }) {
+  if (!driversWithheld) return null;
+  const few = minPeople === null ? "too few people" : `fewer than ${count(minPeople)} people`;
+  const are = driversWithheld === 1 ? "is" : "are";
+  const text = `${counted(driversWithheld, "driver")} of this gene ${are} not shown: carried, or not carried, by ${few}.`;
+  return element("p", { class: "withheld" }, text);
+}
+
+function whyNoDrivers(store, { model, drivers, driversWithheld, values, damage }) {
+  if (drivers !== null) return driversWithheld ? "none that may be shown" : "none";
   if (damage.length) return "unknown";
   return values.n_samples === null ? notThere(store, model) : UNDEFINED;
 }
 
 function notThere(store, model) {
   if (!store.isSummary) return "not filled";
-  const ofPeople = store.has(`statistics/${model}/drivers_withheld`);
-  return ofPeople ? "not in this summary: not filled, or too few people are behind it" : "not in the published tables";
+  if (isOfTables(store, model)) return "not in the published tables";
+  return "not in this summary: not filled, or too few people are behind it";
 }
 
 function variantTable(variants) {
-  const headings = ["variant", "to TSS", "AF", "ISM", "slope", "slope p", "R", "support"];
-  const head = headings.map((heading, i) =>
-    element("th", { scope: "col", class: i > 0 && i < headings.length - 1 ? "number" : null }, heading),
-  );
-  const rows = variants.map((variant) => {
-    const numbers = [
-      variant.allele_frequency,
-      variant.ism,
-      variant.eqtl_slope,
-      variant.eqtl_p,
-      variant.pearson_r_with_prediction,
-    ];
-    return element(
-      "tr",
-      { class: variant.main ? "main" : null },
-      element(
-        "th",
-        { scope: "row" },
-        shortVariant(variant.variant),
-        variant.main ? element("span", { class: "mark" }, "main") : null,
-      ),
-      element("td", { class: "number" }, distance(variant.distance_to_tss)),
-      ...numbers.map((value) => element("td", { class: "number" }, known(value) ? number(value) : UNKNOWN)),
-      element("td", {}, badge(variant.support)),
-    );
-  });
-  const about =
-    "To TSS: bp along the contig. AF: allele frequency. Slope: eQTL effect per alternate allele. R: of the variant's term " +
-    "with the prediction. Main: of the largest increment.";
-  const table = element(
-    "table",
-    { id: "drivers" },
-    element("thead", {}, element("tr", {}, ...head)),
-    element("tbody", {}, ...rows),
-  );
+  const heading = (column) => element("th", { scope: "col", class: classOf(column) }, column.heading);
   const scroller = element(
     "div",
-    { class: "scroller", role: "region", tabindex: 0, "aria-labelledby": "drivers-heading" },
-    table,
+    { class: "scroller", role: "region", "aria-labelledby": "drivers-heading" },
+    element(
+      "table",
+      { id: "drivers" },
+      element("thead", {}, element("tr", {}, ...DRIVER_COLUMNS.map(heading))),
+      element(
+        "tbody",
+        {},
+        ...variants.map((variant) =>
+          element(
+            "tr",
+            { class: variant.main ? "main" : null },
+            ...DRIVER_COLUMNS.map((column) => cell(column, variant)),
+          ),
+        ),
+      ),
+    ),
   );
-  return element("div", {}, scroller, element("p", { class: "note" }, about));
+  const table = element("div", {}, scroller, element("p", { class: "note" }, legendOf(DRIVER_COLUMNS)));
+  makeScroller(scroller);
+  return table;
+}
+
+function cell({ name, kind }, variant) {
+  if (kind === "variant") {
+    const mark = variant.main ? element("span", { class: "mark" }, "main") : null;
+    return element("th", { scope: "row", class: "pinned" }, shortVariant(variant.variant), mark);
+  }
+  if (kind === "badge") return element("td", {}, badge(variant[name]));
+  return element("td", { class: "number" }, formatted(variant[name], kind));
 }
 
 function downloads(answer) {

@@ -1,53 +1,14 @@
 // All genes at once: their names, their statistics as columns, filtered and sorted. The definitions are those of
 // pdstore/gene_table.py and pdstore/query.py.
 
+import { COUNTS, FDR_COLUMN, GENE_COLUMNS, OF_SUMMARIES, SHOWN_STATISTICS, STATISTICS } from "./columns.js";
 import { StoreError } from "./errors.js";
 import { count, minus, plain } from "./words.js";
 
-/** Kind of a false discovery rate → column. */
-export const FDR_COLUMN = { published: "fdr", empirical: "empirical_fdr" };
 /** False discovery rate below which a correlation is called. */
 export const ALPHA = 0.05;
 
-/** Statistics of a gene, in the order in which pdstore writes them. */
-export const STATISTICS = [
-  "n_samples",
-  "pearson_r",
-  "r_ci_low",
-  "r_ci_high",
-  "p_value",
-  "null_mean",
-  "null_sd",
-  "null_t",
-  "null_p",
-  "fdr",
-  "empirical_p",
-  "empirical_fdr",
-  "observed_mean",
-  "observed_sd",
-  "prediction_mean",
-  "prediction_sd",
-  "reference_prediction",
-  "linear_approximation_r",
-  "driver_count",
-  "fraction_supported",
-  "weighted_fraction_supported",
-];
-/** Those of them that the page of all genes shows. */
-export const SHOWN_STATISTICS = [
-  "n_samples",
-  "pearson_r",
-  "r_ci_low",
-  "r_ci_high",
-  "p_value",
-  "fdr",
-  "empirical_fdr",
-  "driver_count",
-  "fraction_supported",
-];
-/** Statistics that are counts: -1 where they are not filled. */
-export const COUNTS = ["n_samples", "driver_count"];
-const GENE_COLUMNS = {
+const GENE_ARRAYS = {
   gene: "gene_name",
   id: "gene_id",
   contig: "gene_contig",
@@ -128,7 +89,7 @@ export function filledModels(store) {
 export async function readGenes(store) {
   const rows = store.geneCount;
   const entries = await Promise.all(
-    Object.entries(GENE_COLUMNS).map(async ([name, array]) => {
+    Object.entries(GENE_ARRAYS).map(async ([name, array]) => {
       const path = `genes/${array}`;
       const values = await store.read(path);
       if (values === null || values.length !== rows || values.includes(null)) {
@@ -140,9 +101,22 @@ export async function readGenes(store) {
   return new Genes(Object.fromEntries(entries));
 }
 
-/** Read statistics of every gene as columns: NaN where the store has none. */
-export async function readStatistics(store, model, names, rows) {
+/** Those statistics of the table of genes that it may show of a model. */
+export function shownStatistics(store, model) {
+  const isInstead = ({ insteadOf }) => insteadOf && store.has(`statistics/${model}/${insteadOf}`);
+  const needless = GENE_COLUMNS.filter(isInstead).map(({ name }) => name);
+  return SHOWN_STATISTICS.filter((name) => !needless.includes(name));
+}
+
+/** Whether a model's numbers are of published tables: a summary of people says what it withholds. */
+export function isOfTables(store, model) {
+  return store.isSummary && !store.has(`statistics/${model}/drivers_withheld`);
+}
+
+/** Read statistics of every gene as columns: NaN where the store has none; without those that summaries alone have. */
+export async function readStatistics(store, model, wanted, rows) {
   const read = (name) => store.read(`statistics/${model}/${name}`);
+  const names = wanted.filter((name) => !OF_SUMMARIES.includes(name) || store.has(`statistics/${model}/${name}`));
   const asked = [...new Set(["n_samples", ...names])];
   const columns = await Promise.all(asked.map(read));
   // In a full store, n_samples is the mark that a gene is done.
@@ -159,6 +133,13 @@ export async function readStatistics(store, model, names, rows) {
     return [name, values.map((value, row) => (unfilled(value, row) ? NaN : value))];
   });
   return Object.fromEntries(entries);
+}
+
+/** Paths of the statistics that were read and lack chunks, of a model whose statistics were written. */
+export function lostStatistics(store, model, columns) {
+  const isFilled = store.isSummary || columns.n_samples?.some(Number.isFinite);
+  const paths = STATISTICS.filter((name) => name in columns).map((name) => `statistics/${model}/${name}`);
+  return isFilled ? paths.filter((path) => store.lacks(path, 0, store.geneCount)) : [];
 }
 
 /** Correlation status: by the sign of R where the false discovery rate is below alpha; null where either is missing. */

@@ -20,6 +20,7 @@ export class Store {
   #url;
   #nodes;
   #arrays = new Map();
+  #missing = new Set();
   #limit = limiter(REQUESTS_AT_ONCE);
 
   /**
@@ -30,7 +31,6 @@ export class Store {
     this.#url = url;
     this.#nodes = new Map(Object.entries(root.consolidated_metadata.metadata));
     this.attributes = root.attributes;
-    this.missing = new Set();
   }
 
   /** Last part of the URL. */
@@ -92,7 +92,17 @@ export class Store {
   async readRow(path, row) {
     if (!this.has(path)) return null;
     const values = await this.readRange(path, row, row + 1);
-    return this.missing.has(`${path} ${this.#chunkOf(path, row)}`) ? null : values;
+    return this.lacks(path, row, row + 1) ? null : values;
+  }
+
+  /** Whether a chunk of rows that were read is missing. */
+  lacks(path, start, stop) {
+    if (!this.has(path) || stop <= start) return false;
+    const length = this.#array(path).chunks[0];
+    for (let chunk = Math.floor(start / length); chunk * length < stop; chunk++) {
+      if (this.#missing.has(`${path} ${chunk}`)) return true;
+    }
+    return false;
   }
 
   /** Rows `start` to `stop` of an array, flattened; null where the store has none. */
@@ -128,21 +138,18 @@ export class Store {
     try {
       const { data } = await this.#limit(() => array.getChunk(coordinates));
       if (data.length !== items) throw new StoreError("damaged", "has another size than its metadata say");
+      this.#missing.delete(`${path} ${chunk}`);
       return data;
     } catch (error) {
       const cause = error.cause instanceof Error ? error.cause : error;
       if (cause.kind === "absent") {
-        this.missing.add(`${path} ${chunk}`);
+        this.#missing.add(`${path} ${chunk}`);
         return null;
       }
       if (cause.kind === "network") throw cause;
       const what = cause instanceof StoreError ? cause.message : "cannot be decoded";
       throw new StoreError("damaged", `A chunk of ${path} ${what}: get the store again from a copy.`);
     }
-  }
-
-  #chunkOf(path, row) {
-    return Math.floor(row / this.#array(path).chunks[0]);
   }
 
   #array(path) {

@@ -1,46 +1,19 @@
 // The table of all genes: sorted by any column, filtered, a page at a time.
 
+import { classOf, FDR_COLUMN, GENE_COLUMNS, legendOf, NULL_OF } from "./columns.js";
 import { byId, element, fill } from "./dom.js";
-import { FDR_COLUMN, label, select, sorted } from "./genes.js";
-import { count, counted, number, short, UNKNOWN } from "./words.js";
+import { label, select, sorted } from "./genes.js";
+import { makeScroller } from "./scroller.js";
+import { count, counted, formatted, number, short, UNKNOWN, zeroMeaning } from "./words.js";
 
 const ROWS_A_PAGE = 50;
-/** Column → heading, and whether its first click sorts from the highest. */
-const COLUMNS = [
-  { name: "gene", heading: "gene" },
-  { name: "pearson_r", heading: "R", falling: true, isNumber: true },
-  {
-    name: "r_ci_low",
-    heading: "R from",
-    falling: true,
-    isNumber: true,
-    about: "lower end of the 95% bootstrap interval",
-  },
-  { name: "r_ci_high", heading: "to", falling: true, isNumber: true, about: "upper end of the 95% bootstrap interval" },
-  { name: "n_samples", heading: "people", falling: true, isNumber: true },
-  { name: "p_value", heading: "p", isNumber: true, about: "two-sided p of R" },
-  { name: "fdr", heading: "FDR", isNumber: true, about: "published null" },
-  { name: "empirical_fdr", heading: "empirical FDR", isNumber: true },
-  { name: "status", heading: "correlation" },
-  { name: "driver_count", heading: "drivers", falling: true, isNumber: true },
-  {
-    name: "fraction_supported",
-    heading: "supported",
-    falling: true,
-    isNumber: true,
-    about: "fraction of drivers supported",
-  },
-  { name: "support", heading: "support" },
-  { name: "contig", heading: "TSS" },
-  { name: "id", heading: "identifier" },
-];
-const COUNTS = ["n_samples", "driver_count"];
 
 /** The table of genes; `linkTo(row)` is the address of a gene's page. */
 export class GeneTable {
   #genes = null;
   #columns = null;
   #fdrKind = null;
+  #isOfTables = false;
   #linkTo;
   #rows = [];
   #page = 0;
@@ -54,21 +27,35 @@ export class GeneTable {
     this.filters.addEventListener("reset", () => setTimeout(() => this.#select()));
     const turn = { first: () => 0, previous: () => this.#page - 1, next: () => this.#page + 1, last: () => Infinity };
     for (const [name, page] of Object.entries(turn)) {
-      byId(`page-${name}`).addEventListener("click", () => this.#turnTo(page()));
+      byId(`page-${name}`).addEventListener("click", () => {
+        this.#turnTo(page());
+        byId("genes-shown").scrollIntoView({ block: "start" });
+      });
     }
+    makeScroller(byId("genes-scroller"));
   }
 
-  /** Show other columns, as `withStatus` gives them. */
-  update(genes, columns, fdrKind) {
+  /** Show other columns, as `withStatus` gives them; `isOfTables` is whether they are of published tables. */
+  update(genes, columns, fdrKind, isOfTables) {
     this.#genes = genes;
     this.#columns = columns;
     this.#fdrKind = fdrKind;
+    this.#isOfTables = isOfTables;
     const isKnown = (name) => this.#shown().some((column) => column.name === name);
     const fdr = FDR_COLUMN[fdrKind];
     if (!isKnown(this.#sort.column)) {
       this.#sort = isKnown(fdr) ? { column: fdr, falling: false } : { column: "pearson_r", falling: true };
     }
+    const [before, page] = [this.#rows, this.#page];
     this.#select();
+    // Whoever comes back from a gene finds the page that it was on.
+    if (this.#rows.length === before.length && this.#rows.every((row, i) => row === before[i])) this.#turnTo(page);
+  }
+
+  /** Give the focus to the link of a gene, where it is on the page that is shown. */
+  focusOn(row) {
+    const at = this.#rows.indexOf(row) - this.#page * ROWS_A_PAGE;
+    byId("genes-body").rows[at]?.querySelector("a").focus({ preventScroll: true });
   }
 
   /** Rows that are shown on all pages, in their order. */
@@ -78,7 +65,8 @@ export class GeneTable {
 
   /** Columns that the store has values of. */
   #shown() {
-    return COLUMNS.filter(({ name, isNumber }) => !isNumber || this.#columns[name].some(Number.isFinite));
+    const hasValues = (name) => this.#columns[name]?.some((value) => value !== null && !Number.isNaN(value));
+    return GENE_COLUMNS.filter(({ name, insteadOf }) => hasValues(name) && !(insteadOf && hasValues(insteadOf)));
   }
 
   #wanted() {
@@ -104,12 +92,11 @@ export class GeneTable {
   #turnTo(page) {
     const last = Math.max(0, Math.ceil(this.#rows.length / ROWS_A_PAGE) - 1);
     this.#page = Math.min(last, Math.max(0, page));
-    for (const name of ["first", "previous"]) byId(`page-${name}`).disabled = this.#page === 0;
-    for (const name of ["next", "last"]) byId(`page-${name}`).disabled = this.#page === last;
+    this.#enableTurns(last);
     const shown = this.#rows.slice(this.#page * ROWS_A_PAGE, (this.#page + 1) * ROWS_A_PAGE);
     const from = this.#page * ROWS_A_PAGE;
     const matching = `${counted(this.#rows.length, "gene")} of ${count(this.#genes.count)}`;
-    const here = shown.length ? `, ${count(from + 1)} to ${count(from + shown.length)} shown` : "";
+    const here = last ? `, ${count(from + 1)} to ${count(from + shown.length)} shown` : "";
     fill(byId("genes-shown"), `${matching}${here}`);
     const columns = this.#shown();
     fill(byId("genes-head"), element("tr", {}, ...columns.map((column) => this.#heading(column))));
@@ -117,32 +104,57 @@ export class GeneTable {
       byId("genes-body"),
       ...shown.map((row) => element("tr", {}, ...columns.map((column) => this.#cell(column, row)))),
     );
+    fill(byId("genes-legend"), this.#legend(columns, shown));
   }
 
-  #heading({ name, heading, about = null, falling = false, isNumber = false }) {
+  /** A button that can do nothing more gives its focus to its neighbour's. */
+  #enableTurns(last) {
+    const focused = document.activeElement;
+    byId("pages").hidden = last === 0;
+    for (const name of ["first", "previous"]) byId(`page-${name}`).disabled = this.#page === 0;
+    for (const name of ["next", "last"]) byId(`page-${name}`).disabled = this.#page === last;
+    if (focused?.disabled) byId(this.#page === 0 ? "page-next" : "page-previous").focus({ preventScroll: true });
+  }
+
+  #legend(columns, rows) {
+    const isShown = (name) => columns.some((column) => column.name === name);
+    const decides = isShown("status") ? [`correlation: by the FDR of the ${NULL_OF[this.#fdrKind]}`] : [];
+    const hasZero = (name) => isShown(name) && rows.some((row) => this.#columns[name][row] === 0);
+    const zeros = [
+      ...(hasZero("p_value") ? [`a p of 0: ${zeroMeaning(this.#isOfTables)}`] : []),
+      ...(hasZero("fdr") || hasZero("empirical_fdr") ? [`an FDR of 0: ${zeroMeaning()}`] : []),
+    ];
+    return [legendOf(columns), ...decides, ...zeros].join("; ");
+  }
+
+  #heading(column) {
+    const { name, heading, falling = false } = column;
     const isSorted = this.#sort.column === name;
     const direction = isSorted ? (this.#sort.falling ? "descending" : "ascending") : null;
-    const button = element("button", { type: "button", title: about, "data-column": name }, heading);
+    const button = element("button", { type: "button", "data-column": name }, heading);
     button.addEventListener("click", () => {
       this.#sort = { column: name, falling: isSorted ? !this.#sort.falling : falling };
       this.#select();
       // The heading is another element now.
       byId("genes-head").querySelector(`[data-column="${name}"]`).focus();
     });
-    return element("th", { scope: "col", "aria-sort": direction, class: isNumber ? "number" : null }, button);
+    return element("th", { scope: "col", "aria-sort": direction, class: classOf(column) }, button);
   }
 
-  #cell({ name, isNumber = false }, row) {
+  #cell({ name, kind, upper }, row) {
     const value = this.#columns[name][row];
-    if (name === "gene") {
-      return element(
-        "th",
-        { scope: "row" },
-        element("a", { href: this.#linkTo(row) }, short(label(this.#genes, row), 40)),
-      );
+    if (kind === "gene") {
+      const link = element("a", { href: this.#linkTo(row) }, short(label(this.#genes, row), 40));
+      return element("th", { scope: "row", class: "pinned" }, link);
     }
-    if (name === "contig") return element("td", {}, short(this.#genes.place(row), 60));
-    if (!isNumber) return element("td", { class: value }, value ? short(value, 40) : UNKNOWN);
-    return element("td", { class: "number" }, COUNTS.includes(name) ? count(value) : number(value));
+    if (kind === "place") return element("td", {}, short(this.#genes.place(row), 60));
+    if (kind === "interval") {
+      const ends = [value, this.#columns[upper][row]];
+      const text = ends.every(Number.isFinite) ? `[${ends.map((end) => number(end)).join(", ")}]` : UNKNOWN;
+      return element("td", { class: "number" }, text);
+    }
+    if (kind === "word") return element("td", { class: value }, value ?? UNKNOWN);
+    if (kind === "text") return element("td", {}, value ? short(value, 40) : UNKNOWN);
+    return element("td", { class: "number" }, formatted(value, kind));
   }
 }

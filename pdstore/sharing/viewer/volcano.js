@@ -1,9 +1,10 @@
 // The volcano of all genes: R against −log10 of the false discovery rate, on a canvas, with zoom.
 
 import { extent, frame, hideTooltip, legendEntry, nearest, showTooltip, zeroLines } from "./charts.js";
+import { FDR_COLUMN, NULL_OF } from "./columns.js";
 import { byId, fill, svg } from "./dom.js";
-import { ALPHA, FDR_COLUMN, label } from "./genes.js";
-import { count, minus, number } from "./words.js";
+import { ALPHA, label } from "./genes.js";
+import { count, counted, minus, number, zeroMeaning } from "./words.js";
 
 /** Smaller false discovery rates are drawn here, as triangles: those of the published test reach 0. */
 const SMALLEST_FDR = 1e-50;
@@ -108,7 +109,7 @@ export class Volcano {
     }
     fill(byId("volcano-legend"), ...entries);
     const about = this.#points.length
-      ? `${count(this.#points.length)} of ${count(genes)} genes have R and ${fdrKind} FDR.`
+      ? `${count(this.#points.length)} of ${counted(genes, "gene")} ${this.#points.length === 1 ? "has" : "have"} R and ${fdrKind} FDR.`
       : `The store has no ${fdrKind} FDR of this model: its genes are in the table.`;
     fill(byId("volcano-about"), about);
     this.overlay.setAttribute(
@@ -175,7 +176,7 @@ export class Volcano {
   #draw() {
     if (!this.#view || !this.#width) return;
     const [width, height] = [this.#width, HEIGHT];
-    const yTitle = `−log₁₀ FDR (${this.#view.fdrKind === "published" ? "published null" : "empirical"})`;
+    const yTitle = `−log₁₀ FDR (${NULL_OF[this.#view.fdrKind]})`;
     const axes = frame({ width, height, x: this.#view.x, y: this.#view.y, xTitle: "Pearson's R over people", yTitle });
     this.#scales = axes;
     const { plot } = axes;
@@ -227,7 +228,7 @@ export class Volcano {
   }
 
   #text(point) {
-    const fdr = point.fdr === 0 ? "0 (too small to be stored)" : number(point.fdr);
+    const fdr = point.fdr === 0 ? `0 (${zeroMeaning()})` : number(point.fdr);
     return `${label(this.#genes, point.row)}: R ${number(point.r)}, FDR ${fdr}, ${point.status}`;
   }
 

@@ -37,6 +37,16 @@ export function count(value) {
   return known(value) ? GROUPED.format(value) : UNKNOWN;
 }
 
+/** A probability, or a false discovery rate: 0 is what the store has, and no small number that was rounded. */
+export function probability(value) {
+  return value === 0 ? "0" : number(value);
+}
+
+/** What a probability of 0 means: a table may have it so, rounded; what was computed is smaller than any number stored. */
+export function zeroMeaning(isPublished = false) {
+  return isPublished ? "as published" : "too small to be stored";
+}
+
 /** A count and a noun, in the singular where it is one. */
 export function counted(value, what) {
   return `${count(value)} ${value === 1 ? what : `${what}s`}`;
@@ -46,6 +56,13 @@ export function counted(value, what) {
 export function distance(value) {
   if (!known(value)) return UNKNOWN;
   return `${value < 0 ? "−" : "+"}${count(Math.abs(value))}`;
+}
+
+const FORMATS = { number, count, probability, distance };
+
+/** A value of a kind of columns.js. */
+export function formatted(value, kind) {
+  return FORMATS[kind](value);
 }
 
 /** A text with minus signs for hyphens. */

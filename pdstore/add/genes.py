@@ -1,15 +1,7 @@
-"""New genes into a store: what is filled stays as it is, and a fill computes only what is new.
+"""New genes into a store."""
 
-The grown store is made beside the old one, of which it takes over the files, and takes its place when it is whole.
-"""
-
-import ctypes
-import glob
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pdstore.add.replacement import replaced_store
 from pdstore.analysis.residuals import expression_pcs
 from pdstore.chunk_files import ChunkFiles
 from pdstore.cohort import contig_lengths
-from pdstore.errors import InputError, ProvenanceError, StoreError, UsageError
-from pdstore.lease import check_lease, held_lease
+from pdstore.counts import Counts
+from pdstore.errors import InputError, ProvenanceError, UsageError
 from pdstore.location.copying import Progress
-from pdstore.location.local import Folder
-from pdstore.location.locate import locate
 from pdstore.merge import copy_group, unite
 from pdstore.sources.contigs import match_contigs
 from pdstore.sources.covariates import Covariates
@@ -38,10 +29,7 @@ from pdstore.stages.expression import Adjustment, write_expression
 from pdstore.stages.gene_window import reference_letters
 from pdstore.stages.genes import write_genes
 from pdstore.stages.reference import write_reference
-from pdstore.store import Store, create_store, mark_complete, open_store
-
-_REPLACED = "replaced"
-"""Where the old store lies, in the hidden folder beside it, between two renames."""
+from pdstore.store import Store, create_store, mark_complete
 
 
 @dataclass(frozen=True)
@@ -66,29 +54,7 @@ class NewGenes:
     sample_map: Path | None = None
 
 
-@dataclass
-class Added:
-    """What `add_genes` added.
-
-    Attributes
-    ----------
-    taken, left_out : dict of str to int
-        In words → how many.
-    notes : list of str
-        What a user should know.
-    """
-
-    taken: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def leave_out(self, reason: str, count: int) -> None:
-        """Count what is left out; nothing left out is not mentioned."""
-        if count:
-            self.left_out[reason] = int(count)
-
-
-def add_genes(url: str, new: NewGenes, progress: Progress) -> Added:
+def add_genes(url: str, new: NewGenes, progress: Progress) -> Counts:
     """Add genes to a store.
 
     A kill leaves the old store or the new one, whole; what else it leaves, the next `add_genes` removes.
@@ -104,7 +70,7 @@ def add_genes(url: str, new: NewGenes, progress: Progress) -> Added:
 
     Returns
     -------
-    Added
+    Counts
 
     Raises
     ------
@@ -115,72 +81,18 @@ def add_genes(url: str, new: NewGenes, progress: Progress) -> Added:
     LeaseError
         Somebody else writes to the store.
     """
-    folder = Path(url).resolve()
-    # A kill may have taken the store from its place.
-    if not _leftovers(folder) and not isinstance(locate(url, None), Folder):
-        raise StoreError(f"store {url}: only a store in a folder can be written to")
-    added = Added()
-    with held_lease(str(folder), "add") as lease:
-        _clean_up(folder, added)
-        store = open_store(folder, "r+", lease)
-        store.require_people()
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.add-", dir=folder.parent) as scratch:
-            progress.step("reading the new genes")
-            small = _store_of_new_genes(store, new, Path(scratch), added)
-            note = f"{added.taken['new genes']:,} genes added by pdstore {version('pdstore')}"
-            grown = Path(scratch) / "grown"
-            merged = unite([store, small], grown, progress, link=True, note=note)
-            added.taken["genes now"] = merged.genes
-            added.left_out |= merged.left_out
-            _keep_other_files(store, grown)
-            check_lease(str(folder), lease)
-            _replace(folder, grown, Path(scratch))
+    added = Counts()
+    with replaced_store(url, added) as (store, grown, scratch):
+        progress.step("reading the new genes")
+        small = _store_of_new_genes(store, new, scratch, added)
+        note = f"{added.taken['new genes']:,} genes added by pdstore {version('pdstore')}"
+        merged = unite([store, small], grown, progress, link=True, note=note)
+        added.taken["genes now"] = merged.genes
+        added.left_out |= merged.left_out
     return added
 
 
-def _leftovers(folder: Path) -> list[Path]:
-    """Hidden folders that killed runs left beside a store."""
-    return sorted(folder.parent.glob(f".{glob.escape(folder.name)}.add-*"))
-
-
-def _clean_up(folder: Path, added: Added) -> None:
-    """Remove what a kill left, or put back what it took away."""
-    for leftover in _leftovers(folder):
-        if (leftover / _REPLACED).is_dir() and not folder.exists():
-            os.rename(leftover / _REPLACED, folder)
-            added.notes.append(f"{folder} was put back in its place: another add was killed while it replaced it")
-        shutil.rmtree(leftover)
-        added.notes.append(f"removed {leftover}, which another add left that was killed")
-
-
-def _replace(folder: Path, grown: Path, scratch: Path) -> None:
-    """Put the grown store in place of the old one, at once where the system can."""
-    if _exchanged(folder, grown):
-        return
-    os.rename(folder, scratch / _REPLACED)
-    os.rename(grown, folder)
-
-
-def _exchanged(first: Path, second: Path) -> bool:
-    """Exchange two names, as renameat2 of Linux does; False where there is no such thing."""
-    here, exchange = -100, 2
-    try:
-        renameat2 = ctypes.CDLL(None).renameat2
-    except (AttributeError, OSError, TypeError):
-        return False
-    failed: int = renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange)
-    return not failed
-
-
-def _keep_other_files(store: Store, grown: Path) -> None:
-    """Take over files in the store's folder that are no part of it: somebody put them there."""
-    for key in store.location.sizes():
-        if not key.endswith("zarr.json") and "/c/" not in key:
-            (grown / key).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(Path(store.url) / key, grown / key)
-
-
-def _store_of_new_genes(store: Store, new: NewGenes, scratch: Path, added: Added) -> Store:
+def _store_of_new_genes(store: Store, new: NewGenes, scratch: Path, added: Counts) -> Store:
     """A store of the new genes alone, of the same people."""
     table = read_genes(new.genes)
     for reason, count in table.left_out.items():
@@ -235,7 +147,7 @@ def _store_of_new_genes(store: Store, new: NewGenes, scratch: Path, added: Added
     return small
 
 
-def _new_genes(store: Store, table: GeneTable, path: Path, added: Added) -> list[Gene]:
+def _new_genes(store: Store, table: GeneTable, path: Path, added: Counts) -> list[Gene]:
     """The genes that the store lacks, under its names of contigs."""
     tss_of = dict(zip(store.read("genes/gene_id").tolist(), store.read("genes/gene_tss").tolist(), strict=True))
     known = [gene for gene in table.genes if gene.gene_id in tss_of]
@@ -308,7 +220,7 @@ def _names_in_expression(store: Store, new: NewGenes) -> list[str]:
     return names
 
 
-def _observed(new: NewGenes, genes: Sequence[Gene], people: Sequence[str], added: Added) -> NDArray[np.float32]:
+def _observed(new: NewGenes, genes: Sequence[Gene], people: Sequence[str], added: Counts) -> NDArray[np.float32]:
     """Measured expression of the new genes: float32, shape (genes, people), NaN where not measured."""
     observed = np.full((len(genes), len(people)), np.nan, dtype=np.float32)
     if new.expression is not None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import zarr
-from viewer_page import cells, downloaded, open_gene, open_genes, shown
+from viewer_page import assert_same, cells, downloaded, open_gene, open_genes, shown
 from viewer_stores import MIN_PEOPLE, make_tables, published
 from web_server import WebServer
 
-from pdstore.gene_table import gene_columns
+from pdstore.gene_table import gene_columns, rows_of
 from pdstore.query import FdrKind, query_gene
 from pdstore.schema import schema_of
 from pdstore.store import Store, open_store
@@ -81,8 +81,12 @@ def test_what_a_summary_withholds_is_counted(page: "Page", server: WebServer, si
     open_genes(page, server, "summary")
     table = columns_of(page, "#genes")
     assert dict(zip(table["gene"], table["withheld"], strict=True)) == dict(zip(names, map(str, withheld), strict=True))
-    rows = downloaded(page, "#download-genes")
+    rows, columns = downloaded(page, "#download-genes"), gene_columns(summary)
     assert {row["gene"]: row["drivers_withheld"] for row in rows} == dict(zip(names, map(str, withheld), strict=True))
+    assert list(rows[0]) == list(columns)
+    expected = {row["id"]: row for row in rows_of(columns)}
+    for row in rows:
+        assert_same(row, expected[row["id"]])
     none_shown = names[int(np.flatnonzero((count == 0) & (withheld == 1))[0])]
     open_gene(page, server, "summary", none_shown)
     assert page.locator(".facts").inner_text().endswith("support\nno drivers that may be shown")
@@ -203,3 +207,27 @@ def test_ticks_of_an_axis_differ_and_fit(page: "Page", server: WebServer) -> Non
         assert title is not None
         assert numbers
         assert all(box is not None and box["x"] >= title["x"] + title["width"] - 3 for box in numbers)
+
+
+def test_words_stand_out_from_what_is_behind_them(page: "Page", server: WebServer) -> None:
+    open_genes(page, server, "full")
+    script = """(selectors) => selectors.map((selector) => {
+        const style = (node) => getComputedStyle(node);
+        return [style(document.querySelector(selector)).color, style(document.body).backgroundColor];
+    })"""
+    selectors = [f"#genes td.{word}" for word in ("correlated", "anticorrelated", "supported", "unsupported")]
+    selectors += ["#genes-body a", "#genes-legend"]
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for selector, colours in zip(selectors, page.evaluate(script, selectors), strict=True):
+            darker, lighter = sorted(map(luminance, colours))
+            # WCAG 2.2, 1.4.3, for text of ordinary size.
+            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (scheme, selector)
+    page.emulate_media(color_scheme=None)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.2, of a colour as browsers write it."""
+    parts = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))

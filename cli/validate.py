@@ -21,10 +21,9 @@ def command(
     Example:
     pdstore validate -s cohort.zarr
     """
-    from pdstore.schema import deviations
     from pdstore.store import open_store
 
-    found = deviations(open_store(store, cache=cache).root)
+    found = open_store(store, cache=cache).deviations()
     if format == Format.json:
         json.dump({"store": store, "valid": not found, "deviations": found}, sys.stdout, indent=2)
         sys.stdout.write("\n")

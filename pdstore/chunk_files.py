@@ -63,7 +63,8 @@ class ChunkFiles:
         DamagedDataError
             A checksum differs.
         """
-        os.makedirs(f"{self._out}/{path}/c", exist_ok=True)
+        if wanted:
+            os.makedirs(f"{self._out}/{path}/c", exist_ok=True)
         batches = [wanted[first : first + _BATCH] for first in range(0, len(wanted), _BATCH)]
         differing: dict[Chunk, list[int]] = {}
         with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.errors import MissingDataError, ProvenanceError
+from pdstore.errors import DamagedDataError, MissingDataError, ProvenanceError
 from pdstore.schema import schema_of
 from pdstore.store import Store, read_required
 
@@ -165,6 +165,17 @@ def _require_same_reference(stores: Sequence[Store], other: Store) -> None:
                 raise _differ(f"contig {contig}", store, other, held[contig], digests[contig])
 
 
+def mapping_of(store: Store, name: str) -> dict[str, Any]:
+    """An attribute of the root that maps names to values; empty where it is not given."""
+    value = store.attributes.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise DamagedDataError(
+            f"store {store.url}: its attribute {name} is {value!r}, which pdstore never writes; get the store again "
+            "from a copy"
+        )
+    return value or {}
+
+
 def contig_digests(store: Store) -> dict[str, str]:
     """Contig of the reference → its digest, in the store's order."""
     of = _by_name(store, "reference", ("contig_id", "contig_digest"))
@@ -178,7 +189,7 @@ def contig_lengths(store: Store) -> dict[str, int]:
 
 
 def _require_same_inputs(first: Store, other: Store) -> None:
-    inputs = [store.attributes.get("inputs") or {} for store in (first, other)]
+    inputs = [mapping_of(store, "inputs") for store in (first, other)]
     for name in _SAME_INPUTS:
         held, given = (_in_words(of.get(name)) for of in inputs)
         if held != given:

@@ -4,6 +4,7 @@ What stays as it is goes over as the files that it is; what is of all genes, suc
 anew. So a merged store is bit for bit what one fill of everything makes.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,22 +19,26 @@ from pdstore.chunk_files import ChunkFiles, all_chunks, region
 from pdstore.cohort import (
     contig_digests,
     contig_lengths,
+    mapping_of,
     require_one_cohort,
     same_values,
     united_expression,
     united_genes,
 )
-from pdstore.errors import ProvenanceError, UsageError
-from pdstore.lease import held_lease
+from pdstore.errors import DamagedDataError, LeaseError, ProvenanceError, StoreError, UsageError
+from pdstore.lease import held_lease, read_lease
 from pdstore.location.copying import Progress
 from pdstore.location.local import Folder
+from pdstore.location.room import require_room, room_named
 from pdstore.merged_groups import Tally, write_group
 from pdstore.schema import schema_of
 from pdstore.stages.gene_window import reference_letters
 from pdstore.stages.reference import write_reference
+from pdstore.stages.stage import gene_label
 from pdstore.status import require_sound
 from pdstore.store import Store, create_store, mark_complete, new_store, open_store
-from pdstore.union import Part, unite_groups
+from pdstore.union import GroupUnion, Part, arrays_by_gene, unite_groups
+from pdstore.whole import lost_chunks
 
 _COMPARED, _TAKEN = ("genotypes", "variants"), ("genes", "expression", "reference")
 """Groups of all stores that have to be the same, chunk by chunk; and those that the first store has most of."""
@@ -92,19 +97,48 @@ def merge(urls: Sequence[str], target: Path, progress: Progress) -> Merged:
         One of them is no full store, or damaged; or something is at `target` already.
     """
     stores = [open_store(url) for url in urls]
-    places = [str(Path(store.url).resolve()) if isinstance(store.location, Folder) else store.url for store in stores]
+    places = [store.url.rstrip("/") if _is_remote(store) else str(Path(store.url).resolve()) for store in stores]
     if len(set(places)) < 2 or len(set(places)) < len(places):
         raise UsageError(f"merge needs two stores or more, each once, but was given {', '.join(urls)}")
+    for store in stores:
+        if _is_remote(store) and "published" not in store.attributes:
+            raise StoreError(
+                f"store {store.url} is not published: what it holds cannot be listed there; copy its folder here, or "
+                "share it with pdstore publish"
+            )
     with ExitStack() as held:
-        for store in stores:
-            if isinstance(store.location, Folder) and "published" not in store.attributes:
-                held.enter_context(held_lease(store.url, "merge"))
-        with new_store(target, "merge") as (building, _, leftovers):
+        unpublished = [store for store in stores if "published" not in store.attributes]
+        unheld = [store for store in unpublished if isinstance(store.location, Folder) and not _hold(store, held)]
+        with room_named(target.absolute().parent), new_store(target, "merge") as (building, _, leftovers):
             merged = unite(stores, building, progress)
+            for store in unheld:
+                _require_unwritten(store)
         if leftovers:
             names = ", ".join(map(str, leftovers))
             merged.notes.append(f"left by another merge, which was killed or still runs: {names}")
     return merged
+
+
+def _is_remote(store: Store) -> bool:
+    return "://" in store.url
+
+
+def _hold(store: Store, held: ExitStack) -> bool:
+    """Hold a store's lease; False where nobody holds it, and its folder cannot be written to, such as a colleague's."""
+    try:
+        held.enter_context(held_lease(store.url, "merge"))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        _require_unwritten(store)
+        return False
+    return True
+
+
+def _require_unwritten(store: Store) -> None:
+    lease = read_lease(store.url)
+    if lease is not None:
+        raise LeaseError(f"store {store.url} is being written by {lease.holder}; wait for it, and merge again")
 
 
 def unite(
@@ -143,7 +177,10 @@ def unite(
         for name in ("observed", "residual")
         if f"expression/{name}" in stores[0]
     }
-    progress.copying(_size(parts))
+    read, written = _sizes(parts, unions)
+    if not link:
+        require_room(building.parent.parent, written)
+    progress.copying(read)
     out, tally = create_store(building), Tally()
     files = ChunkFiles(out, progress, link)
     for group in _COMPARED:
@@ -158,20 +195,45 @@ def unite(
         tally.take(f"genes from {part.store.url}" + (", which the stores before it lack" if index else ""), new)
     for union in unions:
         write_group(out, parts, union, files, tally)
+    _refuse_lost(out, parts, unions)
     of_stores = _and([f"{len(own):,}" for own in rows])
     notes = [note or f"merged by pdstore {version('pdstore')} from stores of {of_stores} genes"]
     mark_complete(out, _attributes(out, stores, expression["observed"], notes))
     return Merged(len(gene_ids), expression["observed"].shape[1], tally.taken, tally.left_out)
 
 
-def _size(parts: Sequence[Part]) -> int:
-    """Bytes of the chunks that are read: of genes, and of groups that are not filled."""
-    size = sum(sum(part.sizes.values()) for part in parts)
+def _refuse_lost(out: Store, parts: Sequence[Part], unions: Sequence[GroupUnion]) -> None:
+    """Raise `DamagedDataError` where a chunk of a gene that is filled is in none of the stores that filled it."""
+    union_of = {union.path: union for union in unions}
+    for path, (row, *_) in lost_chunks(out):
+        group, _, name = path.rpartition("/")
+        is_by_gene = name in arrays_by_gene(union_of[group])
+        holders = [index for index, _ in union_of[group].filled[row]] if is_by_gene else union_of[group].holders
+        of_gene = f" of gene {gene_label(out, row)}" if is_by_gene else ""
+        raise DamagedDataError(
+            f"{path}{of_gene} has lost a chunk in {' and '.join(parts[index].store.url for index in holders)}: get it "
+            "again from a copy, or drop it with pdstore clear and fill it again"
+        )
+
+
+def _sizes(parts: Sequence[Part], unions: Sequence[GroupUnion]) -> tuple[int, list[int]]:
+    """Bytes that are read, and of each chunk that is written: what is gathered over genes is small."""
+    read = 0
+    written: list[int] = []
     for index, part in enumerate(parts):
         for group in _COMPARED if index else (*_COMPARED, *_TAKEN):
             for name in part.store.arrays(group):
-                size += sum(part.store.chunk_sizes(f"{group}/{name}").values())
-    return size
+                sizes = part.store.chunk_sizes(f"{group}/{name}").values()
+                read += sum(sizes)
+                written += [] if index else sizes
+    for union in unions:
+        for name in arrays_by_gene(union):
+            chunks = [part.chunks(f"{union.path}/{name}") for part in parts]
+            for held in (*union.filled.values(), *union.begun.values()):
+                of_held = [chunks[index].get(row, {}).values() for index, row in held]
+                read += sum(map(sum, of_held))
+                written += of_held[0]
+    return read, written
 
 
 def copy_group(out: Store, stores: Sequence[Store], group: str, files: ChunkFiles) -> None:
@@ -256,9 +318,9 @@ def _attributes(
 ) -> dict[str, Any]:
     """Attributes of the new root: those of the first store, with the inputs of all."""
     first = stores[0].attributes
-    given = [store.attributes.get("inputs") or {} for store in stores]
+    given = [mapping_of(store, "inputs") for store in stores]
     inputs = given[0] | {name: united_digests([of.get(name) for of in given]) for name in ("genes", "expression")}
-    counts = [store.attributes.get("counts") or {} for store in stores]
+    counts = [mapping_of(store, "counts") for store in stores]
     # Of what was left out of other gene tables, the same thing may be counted in each.
     same = {
         kind: {

@@ -1,6 +1,6 @@
 """The groups that a fill makes, of several stores, in a new one: gene by gene, then gathered over all genes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, groupby
 from typing import Any
@@ -15,11 +15,11 @@ from pdstore.haplotypes.window import WindowSpec
 from pdstore.schema import schema_of
 from pdstore.stages.gene_window import window_variant_sizes
 from pdstore.stages.stage import gene_label, runs_of
-from pdstore.stages.statistics import GENE_STATISTICS, gather_statistics
+from pdstore.stages.statistics import gather_statistics
 from pdstore.stages.windows import Windows
 from pdstore.status import ROWS_OF_A_GENE
 from pdstore.store import Store
-from pdstore.union import GroupUnion, Held, Part, arrays_by_gene
+from pdstore.union import GroupUnion, Held, Part, arrays_by_gene, sparse_arrays
 
 _PLACED = ("window_start", "reach_before", "reach_after", "variant_start", "variant_count")
 """Where windows lie: on what everything of a gene rests."""
@@ -85,10 +85,9 @@ def write_group(out: Store, parts: Sequence[Part], union: GroupUnion, files: Chu
     for name in arrays_by_gene(union):
         copying.filled(name)
     if union.path.startswith("windows/"):
-        _take_gathered(out, parts, union, ["haplotype_count"])
+        _take_haplotype_counts(out, parts, union)
         Windows(window).gather(out)
     elif union.path.startswith("statistics/"):
-        _take_gathered(out, parts, union, GENE_STATISTICS)
         gather_statistics(out, union.path)
     for held in union.filled.values():
         tally.take(f"genes of {union.path} from {parts[held[0][0]].store.url}")
@@ -106,18 +105,17 @@ class _Genes:
         path = f"{self._union.path}/{name}"
         chunks_of = self._layouts(path)
         layout = self._out.array(path).chunks
-        having: dict[Chunk, Sequence[Held]] = {}
+        having: dict[Chunk, list[Held]] = {}
         rewritten: dict[int, Held] = {}
         unlike: dict[int, list[Held]] = {}
         for gene, of_gene in self._union.filled.items():
             held = [(index, row) for index, row in of_gene if row in self._chunks(index, path)]
             if not held:
                 continue
-            rests = self._chunks(held[0][0], path)[held[0][1]]
-            # Chunks of the same shape, and the same of them, are compared as they are read.
-            alike = [one for one in held if chunks_of[one[0]] == layout and self._chunks(one[0], path)[one[1]] == rests]
+            # Chunks of the same shape are compared as they are read.
+            alike = [one for one in held if chunks_of[one[0]] == layout]
             if held[0] in alike:
-                having |= {(gene, *rest): alike for rest in rests}
+                having |= self._having(path, gene, alike)
             else:
                 rewritten[gene], alike = held[0], held[:1]
             unlike[gene] = [one for one in held if one not in alike]
@@ -135,10 +133,20 @@ class _Genes:
         if array not in self._union.arrays:
             tally.leave_out(f"genes of {self._union.path} that a kill left half-written", len(self._union.begun))
             return
-        path, reference = f"{self._union.path}/{array}", f"{self._union.path}/reference_tracks"
+        taken = self._blocks(array, tally)
+        reference = f"{self._union.path}/reference_tracks"
+        # The task of the first block writes the reference's outputs, too.
+        first = {chunk[0]: held[0] for chunk, held in taken.items() if chunk[1] == 0}
+        of_reference = {gene: self._chunks(one[0], reference).get(one[1], ()) for gene, one in first.items()}
+        self._take(reference, {(gene, *of): [first[gene]] for gene, rests in of_reference.items() for of in rests})
+        for name in sparse_arrays(self._union):
+            self._blocks(name, tally, taken)
+
+    def _blocks(self, name: str, tally: Tally, done: Collection[Chunk] = ()) -> dict[Chunk, list[Held]]:
+        """Copy the blocks of an array that are not done of genes that were begun; gives who has them."""
+        path = f"{self._union.path}/{name}"
         chunks_of, layout = self._layouts(path), self._out.array(path).chunks
-        having: dict[Chunk, Sequence[Held]] = {}
-        of_reference: dict[Chunk, Sequence[Held]] = {}
+        having: dict[Chunk, list[Held]] = {}
         for gene, of_gene in self._union.begun.items():
             held = [one for one in of_gene if one[1] in self._chunks(one[0], path)]
             usable = [one for one in held if chunks_of[one[0]] == layout]
@@ -148,21 +156,24 @@ class _Genes:
                     what = f"blocks of {chunks_of[index][1]:,} of unfinished genes of {self._union.path}, "
                     url = self._parts[index].store.url
                     tally.leave_out(f"{what}where the new store's are of {layout[1]:,}, from {url}", blocks)
-            for rest in sorted({rest for index, row in usable for rest in self._chunks(index, path)[row]}):
-                holders = [one for one in usable if rest in self._chunks(one[0], path)[one[1]]]
-                having[gene, *rest] = holders
-                if rest[0] == 0:
-                    # The task of the first block writes the reference's outputs, too.
-                    index, row = holders[0]
-                    of_reference |= {(gene, *of): holders[:1] for of in self._chunks(index, reference).get(row, ())}
-                url = self._parts[holders[0][0]].store.url
-                tally.take(f"blocks of unfinished genes of {self._union.path} from {url}")
+            of_usable = self._having(path, gene, usable)
+            having |= {chunk: holders for chunk, holders in of_usable.items() if chunk not in done}
         for chunk, others in self._take(path, having).items():
             for other in others:
                 self._require_same_block(path, chunk, having[chunk][0], other)
-        self._take(reference, of_reference)
+        for holders in having.values():
+            url = self._parts[holders[0][0]].store.url
+            tally.take(f"blocks of unfinished genes of {self._union.path} from {url}")
+        return having
 
-    def _chunks(self, index: int, path: str) -> Mapping[int, list[tuple[int, ...]]]:
+    def _having(self, path: str, gene: int, held: Sequence[Held]) -> dict[Chunk, list[Held]]:
+        """Chunks of a gene in the new store → who has them; a chunk that one has lost may be in another."""
+        if len(held) == 1:
+            return {(gene, *rest): list(held) for rest in self._chunks(held[0][0], path)[held[0][1]]}
+        rests = sorted({rest for index, row in held for rest in self._chunks(index, path)[row]})
+        return {(gene, *rest): [one for one in held if rest in self._chunks(one[0], path)[one[1]]] for rest in rests}
+
+    def _chunks(self, index: int, path: str) -> Mapping[int, Mapping[tuple[int, ...], int]]:
         return self._parts[index].chunks(path)
 
     def _layouts(self, path: str) -> dict[int, tuple[int, ...]]:
@@ -182,7 +193,7 @@ class _Genes:
         """What a store holds of a gene in an array, as far as chunks reach."""
         part, row = self._parts[one[0]], one[1]
         array = part.store.array(path)
-        rows = min(array.shape[1], (self._chunks(one[0], path)[row][-1][0] + 1) * array.chunks[1])
+        rows = min(array.shape[1], (max(self._chunks(one[0], path)[row])[0] + 1) * array.chunks[1])
         return part.store.read(path, (row, slice(0, rows)))
 
     def _rewrite(self, path: str, held: Mapping[int, Held]) -> None:
@@ -190,10 +201,13 @@ class _Genes:
         array = self._out.array(path)
         block_array, counts = ROWS_OF_A_GENE.get(self._union.path.split("/")[0], ("", ""))
         if path == f"{self._union.path}/{block_array}":
-            lengths = self._out.read(f"{self._windows}/{counts}").tolist()
+            lengths = self._out.read_if_filled(f"{self._windows}/{counts}").tolist()
             for gene, one in held.items():
-                rows = min(array.shape[1], len(runs_of(gene, lengths[gene], array.chunks[1])) * array.chunks[1])
-                self._out.write(path, (gene, slice(0, rows)), _padded(self._values(path, one)[None], rows)[0])
+                values = self._values(path, one)
+                # Of windows that were dropped nobody knows how many it has.
+                length = lengths[gene] if lengths[gene] >= 0 else len(values)
+                rows = min(array.shape[1], len(runs_of(gene, length, array.chunks[1])) * array.chunks[1])
+                self._out.write(path, (gene, slice(0, rows)), _padded(values[None], rows)[0])
             return
         for gene, (index, row), length in _neighbours(held, _GENES_AT_ONCE):
             values = self._parts[index].store.read(path, slice(row, row + length))
@@ -225,20 +239,15 @@ class _Genes:
         )
 
 
-def _take_gathered(out: Store, parts: Sequence[Part], union: GroupUnion, names: Sequence[str]) -> None:
-    """Take arrays over genes as far as the stores have gathered them; the stage gathers the rest."""
-    gathered = f"{union.path}/{schema_of(union.path).gathered_array}"
-    rows: dict[int, list[int]] = {}
-    for held in union.filled.values():
-        for index, row in held:
-            rows.setdefault(index, []).append(row)
-    known = {index: np.array(of)[parts[index].store.read_if_filled(gathered)[of] >= 0] for index, of in rows.items()}
-    for path in [f"{union.path}/{name}" for name in names] if any(map(len, known.values())) else ():
-        values = out.read_if_filled(path)
-        # Of a gene that several have, that of the first.
-        for index in sorted(known, reverse=True):
-            values[parts[index].rows[known[index]]] = parts[index].store.read_if_filled(path)[known[index]]
-        out.write(path, ..., values)
+def _take_haplotype_counts(out: Store, parts: Sequence[Part], union: GroupUnion) -> None:
+    """Take the numbers of haplotypes as far as the stores have gathered them; the stage gathers the rest."""
+    path = f"{union.path}/haplotype_count"
+    count = out.read_if_filled(path)
+    held = {index: parts[index].store.read_if_filled(path) for index in union.holders}
+    for gene, of_gene in union.filled.items():
+        count[gene] = next((held[index][row] for index, row in of_gene if held[index][row] >= 0), -1)
+    if (count >= 0).any():
+        out.write(path, ..., count)
 
 
 def _neighbours(held: Mapping[int, Held], most: int) -> Iterator[tuple[int, Held, int]]:
@@ -293,9 +302,8 @@ def _copy_of_group(out: Store, parts: Sequence[Part], union: GroupUnion, name: s
         files.take(path, [(chunk, [(written[0], chunk)]) for chunk in all_chunks(written[0], path)])
     held = out.read(path)
     for store in written:
-        given = store.read(path)
-        if not same_values(held, given):
+        if not same_values(held, store.read(path)):
+            other = f"in {written[0].url} and {store.url}" if store is not written[0] else f"in {store.url} as here"
             raise ProvenanceError(
-                f"{path} is not the same in {written[0].url} and {store.url}: fill one of them anew, or under another "
-                "name with --as NAME"
+                f"{path} is not the same {other}: fill one of them anew, or under another name with --as NAME"
             )

@@ -9,7 +9,7 @@ import numpy as np
 from pdstore.errors import DamagedDataError, LeaseError, MissingDataError, SchemaError, StoreError
 from pdstore.lease import read_lease
 from pdstore.query import find_gene
-from pdstore.schema import deviations, schema_of
+from pdstore.schema import schema_of
 from pdstore.stages.model_group import COMMON
 from pdstore.stages.stage import run_length, runs_of
 from pdstore.stages.windows import total_counts
@@ -76,7 +76,7 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
 
 def require_sound(store: Store) -> None:
     """Raise `StoreError` where a store is not as its schemas say, or what it holds is stale or damaged."""
-    found = deviations(store.root)
+    found = store.deviations()
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise SchemaError(f"store {store.url}: {found[0]}{more}: see pdstore validate")

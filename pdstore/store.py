@@ -22,7 +22,7 @@ from pdstore.location.local import Folder
 from pdstore.location.locate import locate
 from pdstore.location.protocol import Location
 from pdstore.reading import NO_METADATA, how_to_mend, metadata_damage_named, read_selections
-from pdstore.schema import FORMAT_VERSION, SUMMARY, create_array, group_schemas, schema_of
+from pdstore.schema import FORMAT_VERSION, SUMMARY, create_array, deviations, group_schemas, schema_of
 
 if TYPE_CHECKING:
     import xarray
@@ -169,6 +169,18 @@ class Store:
     def _check_lease(self) -> None:
         if self.lease is not None:
             check_lease(self.url, self.lease)
+
+    def deviations(self) -> list[str]:
+        """`pdstore.schema.deviations`; raises `DamagedDataError` where metadata cannot be read, and says whose."""
+        try:
+            return deviations(self.root)
+        except NO_METADATA:
+            # Zarr does not say whose.
+            for key in sorted(self.location.sizes()):
+                path, _, name = key.rpartition("/")
+                if path and name == "zarr.json":
+                    self._node(path)
+            raise
 
     def members(self, path: str) -> list[str]:
         """Names of the groups in a group, sorted; none where there is no such group."""

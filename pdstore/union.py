@@ -1,6 +1,6 @@
 """What several stores have filled, gene by gene, and whether it goes together: found before a byte is copied."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,21 +30,18 @@ class Part:
 
     store: Store
     rows: NDArray[np.int64]
-    _chunks: dict[str, dict[int, list[tuple[int, ...]]]] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    """Path of an array whose chunks were asked for → their bytes."""
+    _chunks: dict[str, dict[int, dict[tuple[int, ...], int]]] = field(default_factory=dict)
 
-    def chunks(self, path: str) -> Mapping[int, list[tuple[int, ...]]]:
-        """Row of each gene that has chunks in an array of one gene a chunk → their other coordinates, sorted.
+    def chunks(self, path: str) -> Mapping[int, Mapping[tuple[int, ...], int]]:
+        """Row of each gene that has chunks in an array of one gene a chunk → their other coordinates, sorted → bytes.
 
         Empty where the store lacks the array: it is optional, or a kill came before it was made.
         """
         if path not in self._chunks:
-            found: dict[int, list[tuple[int, ...]]] = {}
+            found: dict[int, dict[tuple[int, ...], int]] = {}
             sizes = self.store.chunk_sizes(path) if path in self.store else {}
-            for row, *rest in sorted(sizes):
-                found.setdefault(row, []).append(tuple(rest))
-            self.sizes[path] = sum(sizes.values())
+            for (row, *rest), size in sorted(sizes.items()):
+                found.setdefault(row, {})[tuple(rest)] = size
             self._chunks[path] = found
         return self._chunks[path]
 
@@ -111,13 +108,19 @@ def unite_groups(parts: Sequence[Part]) -> list[GroupUnion]:
 
 
 def arrays_by_gene(union: GroupUnion) -> list[str]:
-    """Names of the arrays of one gene a chunk, the mark last."""
-    schema = schema_of(union.path)
-    return [name for name in union.arrays if schema.arrays[name].dims[0] == "genes" and _is_by_gene(union.path, name)]
+    """Names of the arrays of which every filled gene has chunks of its own, the mark last."""
+    return [name for name in _by_gene(union.path, union.arrays) if not schema_of(union.path).arrays[name].sparse]
 
 
-def _is_by_gene(path: str, name: str) -> bool:
-    return schema_of(path).arrays[name].chunks[0] == 1
+def sparse_arrays(union: GroupUnion) -> list[str]:
+    """Names of the arrays of which only genes that were begun have chunks."""
+    return [name for name in union.arrays if schema_of(union.path).arrays[name].sparse]
+
+
+def _by_gene(path: str, names: Iterable[str]) -> list[str]:
+    """Of some arrays those of one gene a chunk."""
+    arrays = schema_of(path).arrays
+    return [name for name in names if arrays[name].dims[0] == "genes" and arrays[name].chunks[0] == 1]
 
 
 def _unite(parts: Sequence[Part], path: str) -> GroupUnion:
@@ -126,24 +129,32 @@ def _unite(parts: Sequence[Part], path: str) -> GroupUnion:
     schema = schema_of(path)
     has = {index: set(parts[index].store.arrays(path)) for index in holders}
     arrays = [array for array in schema.arrays if any(array in held for held in has.values())]
-    by_gene = [array for array in arrays if schema.arrays[array].dims[0] == "genes" and _is_by_gene(path, array)]
+    by_gene = _by_gene(path, arrays)
     filled: dict[int, list[Held]] = {}
     begun: dict[int, list[Held]] = {}
     for index in holders:
         part = parts[index]
-        done = {row for row, rest in part.chunks(filled_array(path)).items() if not any(rest[0])}
+        done = {row for row, rests in part.chunks(filled_array(path)).items() if not any(next(iter(rests)))}
         chunks = {row for array in by_gene for row in part.chunks(f"{path}/{array}")}
         for row in sorted(chunks):
             into = filled if row in done else begun
             into.setdefault(int(part.rows[row]), []).append((index, row))
+    unfinished = {gene: tuple(held) for gene, held in sorted(begun.items()) if gene not in filled}
+    held_begun = {one for held in unfinished.values() for one in held}
+    unused = {
+        array
+        for array in arrays
+        if schema.arrays[array].sparse
+        and not any(row in parts[index].chunks(f"{path}/{array}") for index, row in held_begun)
+    }
     return GroupUnion(
         path,
         parts[holders[0]].store.group(path).attrs.asdict(),
         _sizes(parts, path, has),
-        tuple(sorted(arrays, key=lambda array: array == schema.filled_array)),
+        tuple(sorted(set(arrays) - unused, key=lambda array: (array == schema.filled_array, arrays.index(array)))),
         holders,
         {gene: tuple(held) for gene, held in sorted(filled.items())},
-        {gene: tuple(held) for gene, held in sorted(begun.items()) if gene not in filled},
+        unfinished,
     )
 
 
@@ -191,5 +202,7 @@ def _orders(parts: Sequence[Part]) -> dict[str, int]:
     for part in parts:
         store = part.store
         order = {name: store.group(f"predictions/{name}").attrs["order"] for name in store.members("predictions")}
-        labels.update(dict.fromkeys(sorted(order, key=lambda name: (order[name], name))))
+        # Whoever edited an attribute by hand may have left no number.
+        known = {name: number if isinstance(number, int) else len(order) for name, number in order.items()}
+        labels.update(dict.fromkeys(sorted(order, key=lambda name: (known[name], name))))
     return {name: number for number, name in enumerate(labels)}

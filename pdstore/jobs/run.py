@@ -1,6 +1,5 @@
 """Run tasks on dask workers: bounded in flight, tried three times, the rest goes on where one fails."""
 
-import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -8,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from pdstore.errors import DiskFullError, JobError, LeaseError
+from pdstore.location.room import NO_ROOM
 
 if TYPE_CHECKING:
     from distributed import Client as Client
@@ -17,8 +17,6 @@ Task = TypeVar("Task")
 ATTEMPTS = 3
 IN_FLIGHT_A_THREAD = 2
 """Tasks handed to a worker's thread ahead of time, so that it never waits for the next."""
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Failure(NamedTuple, Generic[Task]):
@@ -129,7 +127,7 @@ def _error_of(future: Any) -> BaseException | None:
         raise _scheduler_gone()
     if isinstance(error, LeaseError):
         raise error
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         raise DiskFullError(
             f"no room is left for what is written ({error.strerror}); what was computed is kept: make room, and fill "
             "again to go on"

@@ -26,9 +26,9 @@ from pdstore.sharing.destination import Put, destination
 from pdstore.sharing.documents import citation, readme
 from pdstore.sharing.page import page_files
 from pdstore.sharing.summary import SMALL_COHORT, Withheld, write_summary
-from pdstore.sharing.whole import refuse_lost
 from pdstore.status import require_sound, store_status
 from pdstore.store import Store, genes_written, open_store
+from pdstore.whole import refuse_lost
 
 Level = Literal["summary", "full"]
 

@@ -24,7 +24,8 @@ def refuse_lost(store: Store) -> None:
     Of a gene whose mark is there, every array has its values; of arrays that span genes, and of groups that are not
     filled gene by gene, every chunk is there.
     """
-    lost = [*_lost_chunks(store), *_lost_genes(store)]
+    chunks = [f"{path}/c/{'/'.join(map(str, chunk))}" for path, chunk in lost_chunks(store)]
+    lost = [*chunks, *_lost_genes(store)]
     if lost:
         more = f", and {len(lost) - 1:,} more" if len(lost) > 1 else ""
         raise DamagedDataError(
@@ -33,7 +34,8 @@ def refuse_lost(store: Store) -> None:
         )
 
 
-def _lost_chunks(store: Store) -> Iterator[str]:
+def lost_chunks(store: Store) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Path of each array that lacks a chunk of what is filled, and the chunk."""
     for path, node in store.root.members(max_depth=None):
         group, _, name = path.rpartition("/")
         if not isinstance(node, zarr.Array) or name == "ism_window":
@@ -55,7 +57,7 @@ def _lost_chunks(store: Store) -> Iterator[str]:
         else:
             expected = set(product(*map(range, grid)))
         missing = expected - store.chunks_written(path) if expected else set()
-        yield from (f"{path}/c/{'/'.join(map(str, chunk))}" for chunk in sorted(missing))
+        yield from ((path, chunk) for chunk in sorted(missing))
 
 
 def _lost_genes(store: Store) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, FolderOption, note
 from .progress import CopyProgress
 
 
@@ -19,7 +19,7 @@ def command(
         list[Path] | None,
         typer.Option("--vcf", help="New people: phased genotypes at the records of the store; once for each file."),
     ] = None,
-    store: StoreOption = DEFAULT_STORE,
+    store: FolderOption = DEFAULT_STORE,
     expression: Annotated[
         Path | None,
         typer.Option("--expression", help="Measured expression; new genes may go without, and are not measured then."),

@@ -7,7 +7,7 @@ import typer
 
 from pdstore.words import plain
 
-from .output import DEFAULT_STORE, StoreOption, note, size
+from .output import DEFAULT_STORE, FolderOption, note, size
 
 
 def command(
@@ -19,7 +19,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    store: StoreOption = DEFAULT_STORE,
+    store: FolderOption = DEFAULT_STORE,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="A model of the store, or what --as named.", show_default=False)
     ] = None,

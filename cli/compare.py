@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pdstore.words import number, plain
+from pdstore.words import counted, number, plain
 
-from .output import DEFAULT_STORE, Format, StoreOption
+from .output import DEFAULT_STORE, CacheOption, Format, StoreOption
 
 
 def command(
@@ -22,6 +22,7 @@ def command(
         Literal["published", "empirical"], typer.Option("--fdr-kind", help="Which false discovery rate decides.")
     ] = "published",
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.table,
+    cache: CacheOption = None,
 ) -> None:
     """Compare two models, or two stores, gene by gene: R against R over people, whose is higher, where the sign
     changes. JSON and CSV have every gene.
@@ -35,7 +36,7 @@ def command(
 
     from pdstore.compare import compare, summarise_comparison
 
-    found = compare(store, first, second, alpha, fdr_kind)
+    found = compare(store, first, second, alpha, fdr_kind, cache)
     summary = summarise_comparison(found)
     better = [None if side < 0 else found.names[side] for side in found.better.tolist()]
     rows = [
@@ -82,17 +83,16 @@ def _print(
             sign = "changes" if row["changes_sign"] else ""
             table.add_row(plain(row["gene"]), number(row["r_first"]), number(row["r_second"]), sign)
         console.print(table)
-        console.print(f"the {len(rows)} of {summary['genes']:,} genes that differ most")
-    left = f"without an R in both: {left_out[0]:,} genes of {first}, {left_out[1]:,} of {second}"
-    console.print(f"{summary['genes']:,} genes with R in both ({left})")
+        console.print(f"shown: {len(rows):,} of {counted(summary['genes'], 'gene')}, by the difference of R")
+    left = f"left out: {counted(left_out[0], 'gene')} of {first}, {left_out[1]:,} of {second}"
+    console.print(f"{counted(summary['genes'], 'gene')} with R in both ({left})")
     console.print(
         f"mean R          {first} {number(summary['mean_r_first'])}, {second} {number(summary['mean_r_second'])}"
     )
     p = "" if summary["wilcoxon_p"] is None else f" (Wilcoxon p = {number(summary['wilcoxon_p'])})"
-    console.print(
-        f"higher R        {first} in {summary['first_higher']:,} genes, {second} in {summary['second_higher']:,}{p}"
-    )
+    higher = f"{first} in {counted(summary['first_higher'], 'gene')}, {second} in {summary['second_higher']:,}"
+    console.print(f"higher R        {higher}{p}")
     significant = summary["sign_changes_significant"]
     of_them = "" if significant is None else f" ({significant:,} of them significant in both)"
-    console.print(f"sign changes    in {summary['sign_changes']:,} genes{of_them}")
+    console.print(f"sign changes    in {counted(summary['sign_changes'], 'gene')}{of_them}")
     console.print(f"R against R     {number(summary['r_of_r'])} over genes")

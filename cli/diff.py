@@ -10,7 +10,7 @@ import typer
 
 from pdstore.words import counted, number, plain
 
-from .output import Format, note
+from .output import CacheOption, Format, note
 
 if TYPE_CHECKING:
     from pdstore.diff import Difference
@@ -31,6 +31,7 @@ def command(
         str | None, typer.Option("--genes", help="Only these genes: symbols or ids, separated by commas.")
     ] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.table,
+    cache: CacheOption = None,
 ) -> None:
     """Tell which genes' values differ between two stores: genes by identifier, people by name, variants by position and
     alleles. Exits 0 where none does, 1 where some do, 2 in trouble. JSON and CSV have every gene.
@@ -46,7 +47,7 @@ def command(
         raise UsageError("--genes names no gene; leave it out for all")
     wanted = [name for name in (genes or "").split(",") if name.strip()]
     try:
-        found = diff(open_store(first), open_store(second), tolerance, wanted)
+        found = diff(open_store(first, cache=cache), open_store(second, cache=cache), tolerance, wanted)
     except PdstoreError as error:
         if error.exit_status == _DIFFERENT:
             raise StoreError(str(error)) from error

@@ -38,6 +38,7 @@ def command(
     """Write a table of the store for R or a spreadsheet, or its genotypes as VCF Zarr (Zarr format 2) for sgkit and
     vcztools. Predictions and genotypes have people's names and values: share them as you would share the store.
 
+    \b
     Example:
     pdstore export drivers drivers.tsv -s cohort.zarr
     pdstore export vcz cohort.vcz -s cohort.zarr

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .output import DEFAULT_STORE, Format, StoreOption, note
+from .output import DEFAULT_STORE, FolderOption, Format, note
 
 INTERRUPTED = "interrupted: what was computed is kept; run the same command to go on"
 _FAILURES_SHOWN = 20
@@ -20,7 +20,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    store: StoreOption = DEFAULT_STORE,
+    store: FolderOption = DEFAULT_STORE,
     model: Annotated[str, typer.Option("--model", "-m", help="enformer, xpresso, cnn, predixcan, or a plugin's.")] = "",
     weights: Annotated[
         Path | None,

@@ -26,12 +26,14 @@ _COLUMNS = {
     "empirical_fdr": "emp. FDR",
     "status": "correlation",
     "driver_count": "drivers",
+    "drivers_withheld": "withheld",
     "fraction_supported": "supported",
     "support": "support",
 }
 _TEXTS = ("gene", "place", "status", "support")
 _GAP = 2
-_DISPENSABLE = ("empirical_fdr", "place", "fraction_supported", "driver_count", "fdr", "support")
+_COUNTS = ("driver_count", "drivers_withheld")
+_DISPENSABLE = ("empirical_fdr", "place", "fraction_supported", "drivers_withheld", "driver_count", "fdr", "support")
 """What a narrow terminal does not show, in this order."""
 _COLOURS = {"correlated": "green", "anticorrelated": "red", "supported": "green", "unsupported": "red"}
 
@@ -115,7 +117,9 @@ def _print(
     """
     count = len(columns["id"])
     shown = count if explicit or not sys.stdout.isatty() else min(count, _SHOWN)
-    cells = {name: [heading, *_cells(name, columns, shown)] for name, heading in _COLUMNS.items()}
+    # Only a summary of people withholds drivers.
+    held = {"place", *columns}
+    cells = {name: [heading, *_cells(name, columns, shown)] for name, heading in _COLUMNS.items() if name in held}
     left = f", {shown:,} shown" if shown < matching else ""
     more = "" if explicit or shown == count else " (--top N for more)"
     totals = [f"{matching:,} of {genes:,} genes{left}{more}", _in_words(summary)]
@@ -132,7 +136,8 @@ def _print(
     for name in _DISPENSABLE:
         if sum(max(map(len, column)) + _GAP for column in cells.values()) - _GAP <= console.width:
             break
-        del cells[name]
+        if cells.pop(name, None) is None:
+            continue
         left_out.append(_COLUMNS[name])
     for index, line in enumerate(_lines(cells) if shown else ()):
         text = Text(line.rstrip(), style="" if index else "bold")
@@ -160,7 +165,7 @@ def _cells(name: str, columns: "Mapping[str, NDArray[Any]]", shown: int) -> list
     values = columns[name][:shown].tolist()
     if name in _TEXTS:
         return [plain(value) or "-" for value in values]
-    digits = 0 if name == "driver_count" else 3
+    digits = 0 if name in _COUNTS else 3
     return ["-" if math.isnan(value) else number(value, digits) for value in values]
 
 

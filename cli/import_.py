@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, FolderOption, note
 
 
 def command(
     source: Annotated[Literal["sasse2023", "huang2023"], typer.Argument(help="Whose tables.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where they lie, gzipped or not.")],
-    store: StoreOption = DEFAULT_STORE,
+    store: FolderOption = DEFAULT_STORE,
 ) -> None:
     """Make a store from published tables, to be asked like any other. It holds what an article found: no people, and
     no genotypes.

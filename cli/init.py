@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, FolderOption, note
 
 
 def command(
@@ -19,7 +19,7 @@ def command(
     expression: Annotated[
         Path, typer.Option("--expression", help="Measured expression: TSV, CSV (either orientation) or QTL BED.")
     ],
-    store: StoreOption = DEFAULT_STORE,
+    store: FolderOption = DEFAULT_STORE,
     sample_map: Annotated[
         Path | None,
         typer.Option("--sample-map", help="Two columns: a person's name in the VCF, and in the expression."),

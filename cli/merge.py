@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, FolderOption, note
 from .progress import CopyProgress
 
 
@@ -14,7 +14,7 @@ def command(
     stores: Annotated[
         list[str], typer.Argument(metavar="STORE...", help="Two stores of one cohort, or more; they stay as they are.")
     ],
-    store: StoreOption = DEFAULT_STORE,
+    store: FolderOption = DEFAULT_STORE,
 ) -> None:
     """Join stores of one cohort into a new one, --store: other genes filled, other models, or other gene tables.
 

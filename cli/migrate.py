@@ -8,13 +8,13 @@ import typer
 
 from pdstore.words import counted, plain
 
-from .output import DEFAULT_STORE, StoreOption, note
+from .output import DEFAULT_STORE, FolderOption, note
 
 INTERRUPTED = "interrupted: run the same command to go on"
 
 
 def command(
-    store: StoreOption = DEFAULT_STORE,
+    store: FolderOption = DEFAULT_STORE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before groups are dropped.")] = False,
 ) -> None:

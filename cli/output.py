@@ -20,6 +20,29 @@ StoreOption = Annotated[
         metavar="STORE",
     ),
 ]
+
+
+def _folder(store: str) -> str:
+    from pdstore.location.locate import require_no_url
+
+    require_no_url(store)
+    return store
+
+
+FolderOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        "-s",
+        envvar="PDSTORE_STORE",
+        help="The store: a folder.",
+        show_default=True,
+        metavar="STORE",
+        callback=_folder,
+    ),
+]
+"""Of commands that write to the store."""
+
 DEFAULT_STORE = "./pdstore.zarr"
 CacheOption = Annotated[
     Path | None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pdstore.errors import JobError, MissingDataError, UsageError
 from pdstore.fill import STAGES
 from pdstore.lease import held_lease
+from pdstore.location.locate import require_no_url
 from pdstore.query import find_gene
 from pdstore.schema import schema_of
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL
@@ -107,6 +108,7 @@ def clear(url: str, clearing: Clearing) -> None:
     LeaseError
         A fill writes to the store.
     """
+    require_no_url(url)
     with held_lease(url, "clear") as lease:
         store = open_store(url, "r+", lease)
         store.require_people()

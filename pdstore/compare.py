@@ -51,7 +51,12 @@ class Comparison:
 
 
 def compare(
-    store: str | None, first: str, second: str, alpha: float = 0.05, fdr_kind: FdrKind = "published"
+    store: str | None,
+    first: str,
+    second: str,
+    alpha: float = 0.05,
+    fdr_kind: FdrKind = "published",
+    cache: Path | None = None,
 ) -> Comparison:
     """Compare two models by their R over people.
 
@@ -66,6 +71,8 @@ def compare(
         False discovery rate below which a correlation is called.
     fdr_kind : {"published", "empirical"}
         Which false discovery rate.
+    cache : Path, optional
+        Folder that keeps what is read of a remote store.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def compare(
         They have no gene with an R in common.
     """
     asked = [given.partition("@") for given in (first, second)]
-    sides = [_side(store, given) for given, _, _ in asked]
+    sides = [_side(store, given, cache) for given, _, _ in asked]
     tables = [gene_columns(of, model, alpha, fdr_kind) for of, model in sides]
     labels = [model + at + readout for (_, model), (_, at, readout) in zip(sides, asked, strict=True)]
     for table, (of, model), (_, at, readout) in zip(tables, sides, asked, strict=True):
@@ -93,7 +100,7 @@ def compare(
     rows = [_rows_with_r(table) for table in tables]
     common = [gene for gene in rows[0] if gene in rows[1]]
     if not common:
-        raise MissingDataError(f"{names[0]} and {names[1]} have no gene with a correlation in common")
+        raise MissingDataError(f"there is no gene of which both {names[0]} and {names[1]} have R")
     chosen = [np.array([of[gene] for gene in common]) for of in rows]
     both = list(zip(tables, chosen, strict=True))
     return Comparison(
@@ -137,17 +144,23 @@ def summarise_comparison(comparison: Comparison) -> dict[str, int | float | None
     }
 
 
-def _side(store: str | None, given: str) -> tuple[Store, str]:
+def _side(store: str | None, given: str, cache: Path | None) -> tuple[Store, str]:
     """A store and one of its models."""
     if store is not None and names_location(store):
-        opened = open_store(store)
+        opened = open_store(store, cache=cache)
         if given in filled_models(opened):
             return opened, given
     path, _, model = given.partition("#")
     if not names_location(path):
-        where = "" if store is None else f"a model of {store}, or "
-        raise UsageError(f"{given!r} is neither {where}a store: give a model's name, or STORE, or STORE#MODEL")
-    opened = open_store(path)
+        if store is None or not names_location(store):
+            of = "" if store is None else f", and {store} is no store whose model it could be"
+            raise UsageError(f"{given!r} is no store{of}: give STORE, STORE#MODEL, or a model's name with --store")
+        held = ", ".join(filled_models(open_store(store, cache=cache))) or "none"
+        raise UsageError(
+            f"{given!r} is neither a model of {store}, which holds {held}, nor a store: give one of its models, STORE, "
+            "or STORE#MODEL"
+        )
+    opened = open_store(path, cache=cache)
     return opened, chosen_model(opened, model or None)
 
 
@@ -162,10 +175,11 @@ def _r_with_readout(store: Store, model: str, name: str) -> NDArray[np.float64]:
     store.require_people()
     group, windows = f"predictions/{model}", f"windows/{window_of(store, model)}"
     if f"{group}/tracks" not in store:
-        raise UsageError(f"{model} has no tracks to read out: compare {model} instead of {model}@{name}")
+        raise UsageError(f"{model} has no stored tracks to read out: compare {model}, not {model}@{name}")
     stored = stored_readout(store, group)
     if name not in (*READOUTS, stored.name):
-        raise UsageError(f"there is no readout {name!r} without weights: the readouts are {', '.join(READOUTS)}")
+        known = ", ".join(dict.fromkeys((*READOUTS, stored.name)))
+        raise UsageError(f"the tracks of {model} cannot be read out by {name!r}, only by one of {known}")
     readout = stored if name == stored.name else Readout(name)
     r = np.full(store.array("genes/gene_tss").shape[0], np.nan)
     for gene in sorted(genes_written(store, f"{group}/expression")):

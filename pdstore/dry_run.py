@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from pdstore.fill import (
 )
 from pdstore.jobs.cluster import Cluster, worker_number
 from pdstore.jobs.run import on_every_worker
+from pdstore.location.locate import absolute, require_no_url
 from pdstore.models.device import use_resources
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
@@ -85,7 +85,8 @@ def dry_run(
     """Say what a fill would cost; nothing is written. The arguments are those of `pdstore.fill.fill`."""
     cluster = cluster or Cluster()
     selected = selected_stages(stages)
-    url = str(Path(url).absolute())
+    require_no_url(url)
+    url = absolute(url)
     store = open_store(url)
     store.require_people()
     rows = selected_genes(store, genes)

@@ -20,6 +20,7 @@ from pdstore.jobs.cluster import (
 )
 from pdstore.jobs.run import run_tasks
 from pdstore.lease import check_lease, held_lease
+from pdstore.location.locate import absolute, require_no_url
 from pdstore.models.device import check_device, use_resources, visible_gpus
 from pdstore.models.registry import ModelReference
 from pdstore.plan import check_disk, plan_stages, window_sizes
@@ -179,7 +180,8 @@ def fill(
     """
     selected = selected_stages(stages)
     # Workers of a cluster may have been started elsewhere.
-    url = str(Path(url).absolute())
+    require_no_url(url)
+    url = absolute(url)
     if readout is not None and "predictions" not in selected:
         raise UsageError("--readout is how predictions are read out: fill predictions with it, or name no stage")
     store = open_store(url)

@@ -20,6 +20,9 @@ Columns = dict[str, NDArray[Any]]
 SortedBy = Literal["pearson_r", "abs_r", "fdr", "empirical_fdr", "p_value", "fraction_supported", "drivers", "gene"]
 
 _OF_GENES = {"gene": "gene_name", "id": "gene_id", "contig": "gene_contig", "tss": "gene_tss", "strand": "gene_strand"}
+WITHHELD = "drivers_withheld"
+"""Of a summary of people alone: drivers that it does not show."""
+
 _STATISTICS = (
     "n_samples",
     "pearson_r",
@@ -43,7 +46,7 @@ _STATISTICS = (
     "fraction_supported",
     "weighted_fraction_supported",
 )
-COUNTS = ("n_samples", "driver_count")
+COUNTS = ("n_samples", "driver_count", WITHHELD)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def gene_columns(
     -------
     dict
         Columns in the order in which they are shown: of genes/ (TSS 1-based), of statistics/, ``status`` and
-        ``support`` as a query gives them.
+        ``support`` as a query gives them; ``drivers_withheld`` where the store, a summary, has it.
 
     Raises
     ------
@@ -136,7 +139,8 @@ def gene_columns(
         )
     of_genes = {f"genes/{array}": ... for array in _OF_GENES.values()}
     values = read_together(store, of_genes)
-    of_statistics = {f"statistics/{model}/{name}": ... for name in _STATISTICS}
+    statistics = (*_STATISTICS, WITHHELD) if f"statistics/{model}/{WITHHELD}" in store else _STATISTICS
+    of_statistics = {f"statistics/{model}/{name}": ... for name in statistics}
     # Where no gene is filled yet, nothing is written.
     values |= read_together(store, of_statistics, may_be_unfilled=True)
     columns: Columns = {}
@@ -146,13 +150,13 @@ def gene_columns(
             raise MissingDataError(f"store {store.url} has no array genes/{array}: get the store again from a copy")
         columns[name] = found
     genes = len(columns["id"])
-    for name in _STATISTICS:
+    for name in statistics:
         found = values[f"statistics/{model}/{name}"]
         numbers = np.full(genes, np.nan) if found is None else found.astype(np.float64)
         columns[name] = np.where(numbers < 0, np.nan, numbers) if name in COUNTS else numbers
     if not store.is_summary:
         # A gather that was killed may have written of a gene what its mark does not yet tell of.
-        for name in _STATISTICS:
+        for name in statistics:
             columns[name] = np.where(np.isnan(columns["n_samples"]), np.nan, columns[name])
     columns["status"] = correlation_status(columns["pearson_r"], columns[FDR_FIELD[fdr_kind]], alpha)
     columns["support"] = support_status(columns["driver_count"], columns["fraction_supported"])

@@ -22,7 +22,7 @@ from pdstore.location.local import Folder
 from pdstore.location.locate import locate
 from pdstore.location.protocol import Location
 from pdstore.reading import NO_METADATA, how_to_mend, metadata_damage_named, read_selections
-from pdstore.schema import FORMAT_VERSION, SUMMARY, create_array, schema_of
+from pdstore.schema import FORMAT_VERSION, SUMMARY, create_array, group_schemas, schema_of
 
 if TYPE_CHECKING:
     import xarray
@@ -83,11 +83,19 @@ class Store:
         """A group as zarr; raises `MissingDataError` where the store has none of this path."""
         node = self._node(path)
         if not isinstance(node, zarr.Group):
-            parent = path.rpartition("/")[0]
-            others = ", ".join(f"{parent}/{name}" for name in self.members(parent)) if parent else ""
-            held = f"it has {others}; " if others else ""
-            raise MissingDataError(f"store {self.url} has no group {path}: {held}{how_to_mend(path)}")
+            if node is not None:
+                raise MissingDataError(f"store {self.url}: {path} is an array; its group is {path.rpartition('/')[0]}")
+            held = f"store {self.url} has no group {path}: it has {', '.join(self._groups_near(path))}"
+            is_known = any(schema.matches(path) for schema in group_schemas())
+            raise MissingDataError(f"{held}; {how_to_mend(path)}" if is_known else held)
         return node
+
+    def _groups_near(self, path: str) -> list[str]:
+        """Paths of the groups beside one that is not there, or of all, where none is beside it."""
+        parents = [path.split("/")[0]] if "/" in path else []
+        beside = [f"{parent}/{name}" for parent in parents for name in self.members(parent)]
+        tops = sorted(self.root.group_keys())
+        return beside or [f"{top}/{name}".rstrip("/") for top in tops for name in self.members(top) or [""]]
 
     def array(self, path: str) -> zarr.Array[Any]:
         """An array as zarr, set to write chunks even where they hold the fill value only.

@@ -28,6 +28,7 @@ from pdstore.haplotypes.overlaps import Reach
 from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.jobs.cluster import local_client, usable_cores
 from pdstore.jobs.run import run_tasks
+from pdstore.location.locate import absolute
 from pdstore.models.predixcan import REACH, person_digest
 from pdstore.query import chosen_model
 from pdstore.sources.genome_build import build_named_in
@@ -144,7 +145,7 @@ def train_predixcan(
     if not 1 <= distance <= REACH:
         raise UsageError(f"--distance {distance}: expected 1 to {REACH:,} bp")
     check_new_file(path)
-    url = str(Path(url).absolute())
+    url = absolute(url)
     store = open_store(url)
     store.require_people()
     rows = selected_genes(store, genes)

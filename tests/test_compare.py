@@ -68,7 +68,7 @@ def test_genes_of_two_stores_are_joined_by_identifier(two: Path, filled: Path, t
     store.write("statistics/cnn/pearson_r", ..., store.read("statistics/cnn/pearson_r")[::-1])
     assert summarise_comparison(compare(None, str(filled), str(path)))["r_of_r"] == pytest.approx(1)
     store.write("genes/gene_id", ..., np.array([f"X{row}" for row in range(24)], dtype=object))
-    with pytest.raises(MissingDataError, match="no gene with a correlation in common"):
+    with pytest.raises(MissingDataError, match=r"there is no gene of which both .* have R"):
         compare(None, str(filled), str(path))
 
 
@@ -96,16 +96,21 @@ def test_a_readout_is_read_out_of_the_stored_tracks(two: Path) -> None:
 
 
 def test_what_is_neither_model_nor_store_is_refused(two: Path) -> None:
-    with pytest.raises(UsageError, match=r"'third' is neither a model of .*two\.zarr, or a store"):
+    neither = r"'third' is neither a model of .*two\.zarr, which holds cnn, other, nor a store"
+    with pytest.raises(UsageError, match=neither):
         compare(str(two), "cnn", "third")
+    with pytest.raises(UsageError, match=r"'third' is no store: give STORE, "):
+        compare(None, str(two), "third")
+    with pytest.raises(UsageError, match=r"'third' is no store, and absent\.zarr is no store whose model it could be"):
+        compare("absent.zarr", str(two), "third")
     with pytest.raises(MissingDataError, match="no predictions of model 'third'; it holds cnn, other"):
         compare(None, str(two), f"{two}#third")
 
 
 def test_the_program_prints_table_json_and_csv(pdstore: Program, two: Path) -> None:
     table = pdstore("compare", "cnn", "other", "-s", two, "--top", "2").stdout
-    assert "the 2 of 23 genes that differ most" in table
-    assert "23 genes with R in both (without an R in both: 1 genes of cnn, 1 of other)" in table
+    assert "shown: 2 of 23 genes, by the difference of R" in table
+    assert "23 genes with R in both (left out: 1 gene of cnn, 1 of other)" in table
     found = json.loads(pdstore("compare", "cnn", "other", "-s", two, "-f", "json").stdout)
     assert (found["first"], found["second"], len(found["genes"])) == ("cnn", "other", 23)
     assert found["genes"][1]["changes_sign"] is True

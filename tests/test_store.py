@@ -95,6 +95,21 @@ def test_a_damaged_chunk_names_its_array(filled: Path, tmp_path: Path) -> None:
         read_together(open_store(path), {"genes/gene_tss": ..., "genes/gene_id": ...})
 
 
+def test_a_group_that_is_not_there_is_told_with_those_that_are(filled: Path) -> None:
+    store = open_store(filled)
+    (window,) = store.members("windows")
+    held = ["attributions/cnn", f"eqtl/{window}", "expression", "genes", "genotypes", "predictions/cnn", "reference"]
+    held += ["statistics/cnn", "variants", f"windows/{window}"]
+    for path, known in (("nosuch", held), ("nosuch/cnn", held), ("predictions/enformer", ["predictions/cnn"])):
+        with pytest.raises(MissingDataError) as refused:
+            store.dataset(path)
+        said = f"store {filled} has no group {path}: it has {', '.join(known)}"
+        assert str(refused.value).split(";")[0] == said
+    assert "run pdstore fill" in str(refused.value)
+    with pytest.raises(MissingDataError, match="genes/gene_id is an array; its group is genes"):
+        store.dataset("genes/gene_id")
+
+
 def test_xarray_and_zarr_read_the_same(filled: Path) -> None:
     store = open_store(filled)
     dataset = store.dataset("expression")

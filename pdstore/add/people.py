@@ -237,16 +237,13 @@ def _attributes(store: Store, new: NewPeople, cohort: _Cohort) -> dict[str, Any]
     if new.covariates is not None:
         inputs["covariates"] = united_digests([inputs["covariates"], file_sha256(new.covariates)])
     counts = of["counts"]
-    people = {
-        "people with genotypes and expression": cohort.observed.shape[1],
-        "genes with measured expression": int((~np.isnan(cohort.observed).all(axis=1)).sum()),
-    }
-    notes = [*counts["notes"], f"{len(cohort.new):,} people added by pdstore {version('pdstore')}"]
+    people = cohort.observed.shape[1]
+    added = f"{len(cohort.new):,} people added by pdstore {version('pdstore')}: {people:,} now"
     return {
         "pdstore_version": version("pdstore"),
         "level": "full",
         "genome_build": of.get("genome_build"),
         "inputs": inputs,
         "options": of.get("options"),
-        "counts": counts | {"taken": counts["taken"] | people, "notes": notes},
+        "counts": counts | {"notes": [*counts["notes"], added]},
     }

@@ -14,6 +14,17 @@ def names_location(text: str) -> bool:
     return "://" in text or os.path.exists(text)
 
 
+def require_no_url(store: str | Path) -> None:
+    """Raise `StoreError` where a URL is given for a store that is to be written to."""
+    if "://" in str(store):
+        raise StoreError(f"store {store}: only a store in a folder can be written to")
+
+
+def absolute(url: str | Path) -> str:
+    """Where a store lies, as a process in another folder names it."""
+    return str(url) if "://" in str(url) else str(Path(url).absolute())
+
+
 def locate(url: str | Path, cache: Path | None = None) -> Location:
     """Where a store lies.
 

@@ -51,7 +51,12 @@ _CREDENTIALS = (
 
 
 class Remote:
-    """A published store on a web server, or in S3."""
+    """A published store on a web server, or in S3.
+
+    A web server may redirect what is asked of it to any other address, and that is asked then: obstore has no option
+    against it. So whoever runs the server can have this machine send GET requests, without a password, to machines that
+    only this one reaches. What they answer is read as Zarr, or refused, and sent to nobody.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -1,6 +1,8 @@
 """Where a store is published to: a new folder, a new zip file, or a prefix in S3. What is there at the end is whole."""
 
 import os
+import re
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pdstore.errors import RemoteError, StoreError, UsageError
+from pdstore.lease import held_lease
 from pdstore.location.manifest import MANIFEST
 from pdstore.sharing.page import content_type
 from pdstore.sources.text import new_file
@@ -18,14 +21,16 @@ Put = Callable[[str, bytes], None]
 """Takes a file's key, relative to the root, and its bytes."""
 
 _AT_ONCE, _DELETED_AT_ONCE = 16, 1_000
+_REMOVING = "removing {}, which a publication left that was killed"
 _TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest that a zip file can tell: the same store makes the same bytes."""
 
 
-def destination(url: str) -> AbstractContextManager[Put]:
+def destination(url: str, step: Callable[[str], None]) -> AbstractContextManager[Put]:
     """Where files are put; they appear under `url` when the context ends, and not at all when it fails.
 
     In S3 they appear one by one, the manifest last. Give the root's metadata next to last: until then it is no store.
+    What a kill left of another publication to the same folder or file is removed; `step` is told.
 
     Raises
     ------
@@ -33,21 +38,24 @@ def destination(url: str) -> AbstractContextManager[Put]:
         Something else is there already.
     UsageError
         It is a URL to which nothing can be published.
+    LeaseError
+        Another publication to the same place still runs.
     """
     if url.startswith("s3://"):
         return _in_s3(url)
     if "://" in url:
         raise UsageError(f"{url}: publish to a folder, a .zarr.zip or s3://…; a folder can be copied to a web server")
-    return _in_zip(Path(url)) if url.endswith(".zip") else _in_folder(Path(url))
+    return _in_zip(Path(url), step) if url.endswith(".zip") else _in_folder(Path(url), step)
 
 
 @contextmanager
-def _in_folder(path: Path) -> Iterator[Put]:
-    with new_store(path, "publish") as (building, _, leftovers):
-        if leftovers:
-            raise StoreError(
-                f"{leftovers[0]} was left by a publication that was killed, or still runs: remove it, or wait for it"
-            )
+def _in_folder(path: Path, step: Callable[[str], None]) -> Iterator[Put]:
+    check_new_store(path)
+    # Whoever publishes to the same place holds its lease: what else is there was left by a kill.
+    with held_lease(str(path), "publish"), new_store(path, "publish") as (building, _, leftovers):
+        for leftover in leftovers:
+            step(_REMOVING.format(leftover))
+            shutil.rmtree(leftover)
 
         def put(key: str, content: bytes) -> None:
             file = building / key
@@ -58,9 +66,13 @@ def _in_folder(path: Path) -> Iterator[Put]:
 
 
 @contextmanager
-def _in_zip(path: Path) -> Iterator[Put]:
+def _in_zip(path: Path, step: Callable[[str], None]) -> Iterator[Put]:
     check_new_store(path)
-    with new_file(path) as partial:
+    with held_lease(str(path), "publish"), new_file(path) as partial:
+        for leftover in sorted(path.absolute().parent.iterdir()):
+            if re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.partial", leftover.name):
+                step(_REMOVING.format(leftover))
+                leftover.unlink()
         # Nobody else reads what is not whole yet.
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))
         yield from _in_zip_at(partial)

@@ -103,18 +103,22 @@ def publish(
     Raises
     ------
     UsageError
-        The level is not one that the store has, or individual-level data are not wanted.
+        The level is not one that the store has, individual-level data are not wanted, or a title or author is empty.
     StoreError
         The store deviates from its schemas, is damaged or stale, or has too few people for a summary; or something is
         at `target` already. Nothing is left there.
     """
+    if any(not author.strip() for author in authors):
+        raise UsageError("--author names nobody; leave it out where none is to be named")
+    if title is not None and not title.strip():
+        raise UsageError("--title is empty; leave it out for one that is made of the store's models")
     source = open_store(url)
     _check_level(source, level, min_carriers, all_slopes, individual_level)
     least = (min_carriers or MIN_CARRIERS) if level == SUMMARY and not source.is_summary else None
     with ExitStack() as held:
         if isinstance(source.location, Folder) and "published" not in source.attributes:
             held.enter_context(held_lease(url, "publish"))
-        put = held.enter_context(destination(target))
+        put = held.enter_context(destination(target, progress.step))
         progress.step("checking the store")
         _check(source)
         withheld, shown = None, source

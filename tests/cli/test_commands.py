@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pdstore.query import query_gene
+from pdstore.schema import deviations
 from pdstore.store import open_store
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -133,6 +134,51 @@ def test_validate_names_deviations_and_exits_1(pdstore: Program, filled: Path, t
     done = pdstore("validate", "-s", path)
     assert done.returncode == 1
     assert "genes/gene_tss: missing array" in done.stdout
+
+
+def test_validate_prints_json(pdstore: Program, filled: Path, tmp_path: Path) -> None:
+    done = pdstore("validate", "-s", filled, "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)["valid"], json.loads(done.stdout)["deviations"]) == (0, True, [])
+    path = Path(shutil.copytree(filled, tmp_path / "copy.zarr"))
+    shutil.rmtree(path / "genes" / "gene_tss")
+    done = pdstore("validate", "-s", path, "--format", "json")
+    assert (done.returncode, done.stderr) == (1, "")
+    found = json.loads(done.stdout)
+    assert found["store"] == str(path)
+    assert not found["valid"]
+    assert found["deviations"] == deviations(open_store(path).root)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "store"),
+    [
+        (["init", "--vcf", "v", "--fasta", "f", "--genes", "g", "--expression", "e"], "http://127.0.0.1:9/cohort"),
+        (["import", "sasse2023", "tables"], "https://127.0.0.1:9/cohort"),
+        (["fill", "--model", "xpresso"], "http://127.0.0.1:9/cohort"),
+        (["fill", "--model", "xpresso", "--dry-run"], "s3://bucket/cohort"),
+        (["clear", "--yes"], "s3://bucket/cohort"),
+        (["add", "--genes", "g"], "http://127.0.0.1:9/cohort"),
+        (["merge", "a.zarr", "b.zarr"], "s3://bucket/cohort"),
+        (["migrate"], "http://127.0.0.1:9/cohort"),
+    ],
+)
+def test_what_writes_to_a_store_takes_a_folder_only(pdstore: Program, arguments: list[str], store: str) -> None:
+    done = pdstore(*arguments, "-s", store)
+    refused = f"pdstore: error: store {store}: only a store in a folder can be written to\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", refused)
+
+
+@pytest.mark.parametrize("command", ["init", "fill"])
+def test_help_names_no_url_where_none_can_be_written_to(pdstore: Program, command: str) -> None:
+    shown = pdstore(command, "--help", columns=200).stdout
+    assert "The store: a folder." in shown
+    assert "https://" not in shown
+
+
+def test_each_example_has_a_line(pdstore: Program) -> None:
+    lines = [line.strip() for line in pdstore("export", "--help").stdout.splitlines()]
+    assert "pdstore export drivers drivers.tsv -s cohort.zarr" in lines
+    assert "pdstore export vcz cohort.vcz -s cohort.zarr" in lines
 
 
 @pytest.mark.parametrize(

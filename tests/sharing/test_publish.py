@@ -3,9 +3,13 @@
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xarray
@@ -18,6 +22,7 @@ from pdstore.lease import held_lease
 from pdstore.query import query_gene
 from pdstore.schema import deviations
 from pdstore.sharing.publish import publish
+from pdstore.sharing.verify import verify
 from pdstore.store import open_store
 
 
@@ -254,9 +259,47 @@ def test_a_killed_publication_leaves_no_store(filled: Path, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_vcztools_reads_a_full_store(full: Path) -> None:
-    import sys
+@pytest.mark.parametrize("name", ["published", "published.zarr.zip"])
+def test_what_a_kill_left_is_removed_by_the_next_publication_to_the_same_place(
+    copy: Path, tmp_path: Path, name: str
+) -> None:
+    program = [sys.executable, "-c", "from pdstore_cli.main import run; run()", "publish", str(tmp_path / name)]
+    arguments = ["--level", "full", "--yes-individual-level", "-s", str(copy)]
+    process = subprocess.Popen([*program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Killed while it copies; of a zip the partial file is not empty then.
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and process.poll() is None:
+        left = [path for path in tmp_path.glob(f".{name}.*") if ".lease" not in path.name]
+        if any(path.stat().st_size > 10_000 if path.is_file() else (path / "store").is_dir() for path in left):
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert left
+    # Of another store of the same folder, whose name begins alike.
+    other = tmp_path / f".{name}2.publish-abcdefgh"
+    other.mkdir()
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"removing {left[0]}, which a publication left that was killed" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([other.name, copy.name, name])
+    assert verify(tmp_path / name).findings == []
 
+
+def test_two_publications_to_one_place_do_not_meet(filled: Path, tmp_path: Path) -> None:
+    for target in (tmp_path / "published", tmp_path / "published.zarr.zip"):
+        with held_lease(str(target), "publish"), pytest.raises(LeaseError, match="is being written by"):
+            publish(str(filled), str(target), "summary", Quiet())
+
+
+@pytest.mark.parametrize("said", [{"authors": ["Doe, Jo", " "]}, {"authors": [""]}, {"title": ""}])
+def test_nobody_is_no_author(filled: Path, tmp_path: Path, said: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"--author names nobody|--title is empty"):
+        publish(str(filled), str(tmp_path / "published"), "summary", Quiet(), **said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_vcztools_reads_a_full_store(full: Path) -> None:
     program = Path(sys.executable).with_name("vcztools")
     printed = subprocess.run(
         [program, "query", "-l", str(full / "genotypes")], capture_output=True, text=True, check=False

@@ -1,17 +1,19 @@
 """Stores on a web server, on bad ones, and in S3: the same answers as from the folder, in few requests."""
 
 import functools
+import json
 import os
 import shutil
 import socket
 import socketserver
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ from pdstore.sharing.publish import publish
 from pdstore.sharing.verify import verify
 from pdstore.status import store_status
 from pdstore.store import open_store
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
 
 GENE = "GSTM3"
 
@@ -116,6 +120,35 @@ def test_a_cache_is_read_until_the_store_is_published_anew(
         assert query_gene(open_store(url, cache=cache), GENE)["withheld"] is None
         assert first["withheld"] is not None
     assert not [path for path in cache.rglob("*") if "partial" in path.name]
+
+
+@pytest.mark.parametrize("command", ["compare", "diff"])
+def test_what_is_compared_is_kept_in_the_cache(
+    command: str, served: WebServer, filled: Path, tmp_path: Path, pdstore: Program
+) -> None:
+    arguments = (command, f"{served.url}summary", filled, "--format", "json", "--cache", tmp_path / "cache")
+    first = pdstore(*arguments)
+    asked = len(served.requests)
+    again = pdstore(*arguments)
+    assert json.loads(again.stdout) == json.loads(first.stdout)
+    assert (first.stderr, first.returncode) == (again.stderr, again.returncode)
+    # The root tells whether the store is still the same.
+    roots = {"/summary/zarr.json", "/summary/manifest.json"}
+    assert {request.path for request in served.requests[asked:]} <= roots
+    assert list((tmp_path / "cache").rglob("genes/gene_id/c/0"))
+
+
+def test_predixcan_is_trained_on_a_store_on_a_server(
+    served: WebServer, full: Path, tmp_path: Path, pdstore: Program
+) -> None:
+    made = []
+    for store in (f"{served.url}full", full):
+        path = tmp_path / f"{len(made)}.db"
+        done = pdstore("train", "predixcan", "-s", store, "-o", path, "--genes", GENE, "--workers", "1")
+        assert done.returncode == 0, done.stderr
+        with closing(sqlite3.connect(path)) as database:
+            made.append(database.execute("SELECT varID, weight FROM weights ORDER BY varID").fetchall())
+    assert made[0] == made[1]
 
 
 def test_damage_on_a_server_is_found_on_reading_and_by_verify(

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -286,3 +287,23 @@ def test_the_figure_of_predictions_shows_the_cells_of_a_summary(summary: Store) 
     assert f"{people[row].sum()} people in {(people[row] > 0).sum()} cells" in drawn.caption
     shown = np.ma.filled(drawn.figure.axes[0].collections[0].get_array(), 0).reshape(10, 10)
     np.testing.assert_array_equal(shown, people[row].T)
+
+
+def test_the_table_of_genes_says_how_many_drivers_are_withheld(
+    filled: Path, summary: Path, pdstore: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    withheld = open_store(summary).read("statistics/cnn/drivers_withheld")
+    assert withheld.max() > 0
+    genes = json.loads(pdstore("genes", "-s", summary, "--sort", "place", "-f", "json").stdout)["genes"]
+    assert [gene["drivers_withheld"] for gene in genes] == [None if of < 0 else of for of in withheld.tolist()]
+    asked = [query_gene(open_store(summary), gene["id"])["withheld"]["drivers"] for gene in genes]
+    assert asked == [gene["drivers_withheld"] for gene in genes]
+    table = pdstore("genes", "-s", summary, "--sort", "place").stdout.splitlines()
+    # Aligned to the right.
+    end = table[0].index("withheld") + len("withheld")
+    assert [line[:end].split()[-1] for line in table[1 : 1 + len(genes)]] == [
+        "-" if of < 0 else str(of) for of in withheld.tolist()
+    ]
+    of_full = pdstore("genes", "-s", filled, "-f", "json").stdout
+    assert "drivers_withheld" not in json.loads(of_full)["genes"][0]
+    assert "withheld" not in pdstore("genes", "-s", filled).stdout

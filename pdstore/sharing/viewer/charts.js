@@ -3,8 +3,10 @@
 import { byId, element, fill, svg } from "./dom.js";
 import { minus, short } from "./words.js";
 
-const LETTER = 6.3;
 const LINE = 15;
+const TICK_SIZE = 12;
+const TITLE_SIZE = 12.5;
+let measure = null;
 
 /** A linear scale from data to pixels, with its inverse. */
 export function linear([low, high], [from, to]) {
@@ -25,20 +27,19 @@ export function ticks(low, high, about) {
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
 }
 
-/** Tick labels, all with as many decimals as their step needs. */
+/** Tick labels, all with as many digits as tell them apart: powers of ten where all are tiny, or huge. */
 export function tickLabels(values) {
   const step = values.length > 1 ? Math.abs(values[1] - values[0]) : Math.abs(values[0]) || 1;
   const largest = Math.max(...values.map(Math.abs));
-  if (largest >= 1e6 || step < 1e-4) return values.map((value) => minus(Number(value.toPrecision(3)).toExponential()));
-  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return values.map((value) =>
-    minus(
-      (Math.abs(value) < step / 2 ? 0 : value).toLocaleString("en-US", {
-        minimumFractionDigits: decimals,
-        maximumFractionDigits: decimals,
-      }),
-    ),
-  );
+  const power = (value) => Math.floor(Math.log10(value) + 1e-9);
+  const decimals = Math.min(20, Math.max(0, -power(step)));
+  const isPower = largest >= 1e6 || (largest < 1e-3 && largest > 0);
+  const label = (value) => {
+    if (Math.abs(value) < step / 2) return isPower ? "0" : (0).toFixed(decimals);
+    if (isPower) return value.toExponential(Math.min(20, Math.max(0, power(Math.abs(value)) - power(step))));
+    return value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  };
+  return values.map((value) => minus(label(value).replace("e+", "e")));
 }
 
 /** Least and greatest of some numbers, with room around them. */
@@ -61,8 +62,8 @@ export function extent(values, room = 0.06) {
 export function frame({ width, height, x: xDomain, y: yDomain, xTitle, yTitle }) {
   const yTicks = ticks(...yDomain, height / 60);
   const yLabels = tickLabels(yTicks);
-  const left = 30 + LETTER * Math.max(...yLabels.map((label) => label.length));
-  const xLines = wrapped(xTitle, (width - left) / LETTER);
+  const left = 32 + Math.max(...yLabels.map((label) => textWidth(label, TICK_SIZE)));
+  const xLines = wrapped(xTitle, width - left);
   const plot = { left, right: width - 10, top: 10, bottom: height - 26 - LINE * xLines.length };
   const x = linear(xDomain, [plot.left, plot.right]);
   const y = linear(yDomain, [plot.bottom, plot.top]);
@@ -89,7 +90,7 @@ export function frame({ width, height, x: xDomain, y: yDomain, xTitle, yTitle })
       svg("text", { class: "title", x: middle, y: plot.bottom + 34 + LINE * i, "text-anchor": "middle" }, line),
     );
   });
-  const across = short(yTitle, Math.floor((plot.bottom + 6) / LETTER));
+  const across = fitted(yTitle, plot.bottom + 6);
   const turned = `translate(13 ${(plot.top + plot.bottom) / 2}) rotate(-90)`;
   axes.append(svg("text", { class: "title", transform: turned, "text-anchor": "middle" }, across));
   return { axes, plot, x, y };
@@ -216,12 +217,27 @@ export function hideTooltip() {
   byId("tooltip").hidden = true;
 }
 
-function wrapped(text, letters) {
+/** Words of a title in lines of at most a width, px. */
+function wrapped(text, width) {
   const lines = [""];
   for (const word of text.split(" ")) {
     const line = lines.at(-1);
-    if (line && line.length + word.length + 1 > letters) lines.push(word);
+    if (line && textWidth(`${line} ${word}`, TITLE_SIZE) > width) lines.push(word);
     else lines[lines.length - 1] = line ? `${line} ${word}` : word;
   }
-  return lines.map((line) => short(line, Math.max(8, Math.floor(letters))));
+  return lines.map((line) => fitted(line, width));
+}
+
+/** A title cut to a width, px. */
+function fitted(text, width) {
+  let letters = text.length;
+  while (letters > 8 && textWidth(short(text, letters), TITLE_SIZE) > width) letters--;
+  return short(text, letters);
+}
+
+/** Width of a text in the page's font, px. */
+function textWidth(text, size) {
+  measure ??= document.createElement("canvas").getContext("2d");
+  measure.font = `${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return measure.measureText(text).width;
 }

@@ -12,6 +12,7 @@ const MOST_BINS = 1_000;
  * Everything that the store knows of a gene; its status is by the false discovery rate of `fdrKind`, of the published test
  * where that is null, of the other one where the gene has not that; `statuses` has the status by each.
  *
+ * `minPeople` is, of a summary, how many people are behind whatever is shown, and carry a variant and do not, at least.
  * `drivers` and `variants` are null where the store has none, or not the chunks that hold them; `damage` has then what is
  * missing.
  */
@@ -42,6 +43,7 @@ export async function queryGene(store, genes, model, row, fdrKind) {
     variants,
     drivers,
     driversWithheld: values.drivers_withheld ?? 0,
+    minPeople: orNull(store.attributesOf(`scatter/${model}`).min_people),
     support: supportOf(drivers),
     lead,
     people,
@@ -195,7 +197,7 @@ async function readDensity(store, group, row) {
   if (!(observedBins <= MOST_BINS && predictionBins <= MOST_BINS)) {
     throw new StoreError("refused", `${group}/people has too many cells for this page.`);
   }
-  const { min_people: minPeople, residualised } = store.attributesOf(group);
+  const { residualised } = store.attributesOf(group);
   const paths = ["people", "observed_edge", "prediction_edge"].map((array) => `${group}/${array}`);
   const [people, ...edges] = await Promise.all(paths.map((path) => store.readRow(path, row)));
   const isGrid = edges.every((edge) => edge?.every(Number.isFinite));
@@ -210,7 +212,6 @@ async function readDensity(store, group, row) {
     people: {
       cells,
       edges: edges.map((edge) => Array.from(edge)),
-      minPeople: known(minPeople) ? minPeople : null,
       residual: residualised === true,
     },
     damage: [],

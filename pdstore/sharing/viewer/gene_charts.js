@@ -102,9 +102,11 @@ export function ismFigure(answer) {
     ? ` The main driver, ${main.variant}, lies ${distance(main.distance_to_tss)} bp from the TSS: ISM ${number(main.ism)}, ` +
       `${main.support}.`
     : "";
+  const least = answer.minPeople;
+  const carried = least === null ? "" : ` that at least ${count(least)} people carry and ${count(least)} do not`;
   return figure({
     title: "ISM along the window",
-    about: "A stem a variant; numbers are ranks of drivers.",
+    about: `A stem a variant${carried}; numbers are ranks of drivers.`,
     text: `ISM of ${counted(variants.length, "variant")} along the window.${ofMain} The values are in the table of drivers.`,
     legend: supportLegend(drivers, others),
     height: HEIGHT,
@@ -148,7 +150,8 @@ function peopleFigure(answer) {
 }
 
 function densityFigure(answer) {
-  const { cells, edges, minPeople, residual } = answer.people;
+  const { minPeople } = answer;
+  const { cells, edges, residual } = answer.people;
   const people = cells.reduce((sum, cell) => sum + cell.people, 0);
   const [least, most] = cells.length
     ? extent(

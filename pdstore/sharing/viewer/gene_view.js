@@ -6,7 +6,7 @@ import { element } from "./dom.js";
 import { ismFigure, predictionFigure, slopesFigure } from "./gene_charts.js";
 import { ALPHA, isOfTables } from "./genes.js";
 import { makeScroller } from "./scroller.js";
-import { count, counted, formatted, known, minus, number, probability, short, zeroMeaning } from "./words.js";
+import { count, counted, formatted, minus, number, probability, short, zeroMeaning } from "./words.js";
 
 const UNDEFINED = "undefined: no prediction, ISM does not add up to it, no allele varies, or under 3 people";
 
@@ -78,8 +78,8 @@ function correlation(store, { model, values, status, damage }) {
 function significance({ values, statuses, decidedBy }) {
   const tests = [];
   if (values.null_p !== null) {
-    const test = `t = ${number(values.null_t, 2)}, p = ${explained(values.null_p)}`;
-    tests.push(`published null FDR ${explained(values.fdr)} (${test})`);
+    const t = values.null_t === null ? "" : `t = ${number(values.null_t, 2)}, `;
+    tests.push(`published null FDR ${explained(values.fdr)} (${t}p = ${explained(values.null_p)})`);
   }
   if (values.empirical_p !== null) {
     tests.push(`empirical FDR ${explained(values.empirical_fdr)} (p = ${explained(values.empirical_p)})`);
@@ -120,15 +120,14 @@ function driversSection(store, answer) {
     { "aria-labelledby": "drivers-heading" },
     element("h3", { id: "drivers-heading" }, drivers?.length ? `Drivers (${count(drivers.length)})` : "Drivers"),
     drivers?.length ? variantTable(drivers) : element("p", {}, whyNoDrivers(store, answer)),
-    withheldNote(store, answer),
+    withheldNote(answer),
     downloads(answer),
   );
 }
 
-function withheldNote(store, { model, driversWithheld }) {
+function withheldNote({ driversWithheld, minPeople }) {
   if (!driversWithheld) return null;
-  const least = store.attributesOf(`scatter/${model}`).min_people;
-  const few = known(least) ? `fewer than ${count(least)} people` : "too few people";
+  const few = minPeople === null ? "too few people" : `fewer than ${count(minPeople)} people`;
   const are = driversWithheld === 1 ? "is" : "are";
   const text = `${counted(driversWithheld, "driver")} of this gene ${are} not shown: carried, or not carried, by ${few}.`;
   return element("p", { class: "withheld" }, text);

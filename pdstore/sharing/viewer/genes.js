@@ -1,7 +1,7 @@
 // All genes at once: their names, their statistics as columns, filtered and sorted. The definitions are those of
 // pdstore/gene_table.py and pdstore/query.py.
 
-import { COUNTS, FDR_COLUMN, GENE_COLUMNS, OF_SUMMARIES, SHOWN_STATISTICS } from "./columns.js";
+import { COUNTS, FDR_COLUMN, GENE_COLUMNS, OF_SUMMARIES, SHOWN_STATISTICS, STATISTICS } from "./columns.js";
 import { StoreError } from "./errors.js";
 import { count, minus, plain } from "./words.js";
 
@@ -133,6 +133,13 @@ export async function readStatistics(store, model, wanted, rows) {
     return [name, values.map((value, row) => (unfilled(value, row) ? NaN : value))];
   });
   return Object.fromEntries(entries);
+}
+
+/** Paths of the statistics that were read and lack chunks, of a model whose statistics were written. */
+export function lostStatistics(store, model, columns) {
+  const isFilled = store.isSummary || columns.n_samples?.some(Number.isFinite);
+  const paths = STATISTICS.filter((name) => name in columns).map((name) => `statistics/${model}/${name}`);
+  return isFilled ? paths.filter((path) => store.lacks(path, 0, store.geneCount)) : [];
 }
 
 /** Correlation status: by the sign of R where the false discovery rate is below alpha; null where either is missing. */

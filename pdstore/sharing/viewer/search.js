@@ -29,6 +29,13 @@ export function setUpSearch(genes, open) {
     open(row);
   };
 
+  /** Closes the list; where none is open, empties the box. */
+  const escape = () => {
+    if (list.hidden) input.value = "";
+    close();
+    say("");
+  };
+
   const activate = (index) => {
     active = index;
     [...list.children].forEach((option, i) => option.setAttribute("aria-selected", String(i === index)));
@@ -72,11 +79,17 @@ export function setUpSearch(genes, open) {
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" && rows.length) activate((active + 1) % rows.length);
     else if (event.key === "ArrowUp" && rows.length) activate(active <= 0 ? rows.length - 1 : active - 1);
-    else if (event.key === "Escape") close();
+    else if (event.key === "Escape") escape();
     else return;
     event.preventDefault();
   });
   input.addEventListener("blur", () => close());
+  // Another gene is shown: what was looked for is done with.
+  addEventListener("hashchange", () => {
+    input.value = "";
+    close();
+    say("");
+  });
   byId("search-form").addEventListener("submit", (event) => {
     event.preventDefault();
     submit();

@@ -46,7 +46,16 @@ export class GeneTable {
     if (!isKnown(this.#sort.column)) {
       this.#sort = isKnown(fdr) ? { column: fdr, falling: false } : { column: "pearson_r", falling: true };
     }
+    const [before, page] = [this.#rows, this.#page];
     this.#select();
+    // Whoever comes back from a gene finds the page that it was on.
+    if (this.#rows.length === before.length && this.#rows.every((row, i) => row === before[i])) this.#turnTo(page);
+  }
+
+  /** Give the focus to the link of a gene, where it is on the page that is shown. */
+  focusOn(row) {
+    const at = this.#rows.indexOf(row) - this.#page * ROWS_A_PAGE;
+    byId("genes-body").rows[at]?.querySelector("a").focus({ preventScroll: true });
   }
 
   /** Rows that are shown on all pages, in their order. */

@@ -11,6 +11,7 @@ import {
   filledModels,
   isOfTables,
   label,
+  lostStatistics,
   readGenes,
   readStatistics,
   shownStatistics,
@@ -24,7 +25,9 @@ import { Volcano } from "./volcano.js";
 import { count, counted, plain, short } from "./words.js";
 
 /** What is shown: `store`, `genes`, `models`, statistics by model, and the kind of false discovery rate. */
-const page = { store: null, genes: null, models: [], statistics: new Map(), fdrKind: null, shown: 0, scrolled: 0 };
+const page = { store: null, genes: null, models: [], statistics: new Map(), fdrKind: null, shown: 0, listed: null };
+/** How far down the page of all genes was when a gene was opened, and which gene that is. */
+const left = { scroll: 0, row: null };
 let volcano = null;
 let table = null;
 
@@ -98,6 +101,7 @@ async function show() {
     if (wanted.gene === null) await showGenes(model, isCurrent);
     else await showGene(wanted.gene, model, isCurrent);
   } catch (error) {
+    if (isCurrent()) hideGenes();
     if (isCurrent()) fail(error, show);
   }
 }
@@ -107,22 +111,40 @@ async function showGenes(model, isCurrent) {
   byId("gene").hidden = true;
   byId("overview").hidden = false;
   document.title = `${page.store.name}: all genes`;
+  if (page.listed !== model) hideGenes();
   const columns = await columnsOf(model, isCurrent);
   if (columns === null) return;
-  if (wasGene) scrollTo(0, page.scrolled);
+  page.listed = model;
+  byId("all-genes-body").hidden = false;
   volcano.update(page.genes, columns, page.fdrKind);
   table.update(page.genes, columns, page.fdrKind, isOfTables(page.store, model));
   fill(byId("summary"), summaryText(columns));
+  const lost = lostStatistics(page.store, model, columns);
+  byId("genes-damage").hidden = !lost.length;
+  fill(byId("genes-damage"), `Missing from the store, and shown as unknown: chunks of ${lost.join(", ")}.`);
+  if (wasGene) {
+    scrollTo(0, left.scroll);
+    table.focusOn(left.row);
+  }
+}
+
+/** Until there is something to show of a model, and no longer what was of another. */
+function hideGenes() {
+  page.listed = null;
+  byId("all-genes-body").hidden = true;
+  fill(byId("summary"));
 }
 
 function summaryText(columns) {
   const { genes, correlated, anticorrelated, other } = summary(columns);
-  if (genes === 0) return "No gene has R of this model.";
+  const unfilled = page.store.isSummary ? 0 : columns.n_samples.filter(Number.isNaN).length;
+  const notFilled = unfilled ? ` Not filled: ${count(unfilled)} of ${counted(page.genes.count, "gene")}.` : "";
+  if (genes === 0) return `No gene has R of this model.${notFilled}`;
   const withR = `${counted(genes, "gene")} with R`;
-  if (correlated + anticorrelated + other === 0) return `${withR}, none with a false discovery rate.`;
+  if (correlated + anticorrelated + other === 0) return `${withR}, none with a false discovery rate.${notFilled}`;
   return (
     `${withR}: ${count(correlated)} correlated, ${count(anticorrelated)} anticorrelated, ` +
-    `${count(other)} not significant at FDR ${ALPHA} of the ${NULL_OF[page.fdrKind]}.`
+    `${count(other)} not significant at FDR ${ALPHA} of the ${NULL_OF[page.fdrKind]}.${notFilled}`
   );
 }
 
@@ -157,7 +179,7 @@ async function columnsOf(model, isCurrent) {
 }
 
 async function showGene(name, model, isCurrent) {
-  if (!byId("overview").hidden) page.scrolled = scrollY;
+  if (!byId("overview").hidden) left.scroll = scrollY;
   const rows = page.genes.find(name);
   byId("overview").hidden = true;
   byId("gene").hidden = false;
@@ -171,10 +193,12 @@ async function showGene(name, model, isCurrent) {
       rows.length ? `${rows.length} genes are called ${short(name, 40)}` : `No gene ${short(name, 40)} in the store`,
     );
     const close = rows.length ? rows : closest(name);
-    fill(body, close.length ? geneLinks(close, model) : null);
+    const lead = rows.length ? "Choose one by its identifier:" : "Names near it:";
+    fill(body, ...(close.length ? [element("p", {}, lead), geneLinks(close, model)] : []));
     return;
   }
   const [row] = rows;
+  left.row = row;
   const title = short(label(page.genes, row), 60);
   document.title = `${title}: ${page.store.name}`;
   fill(heading, title);

@@ -25,6 +25,7 @@ test: install
 
 benchmark: install benchmark-haplotypes benchmark-statistics
 	$(BIN)/python benchmarks/query_latency.py
+	$(BIN)/python benchmarks/diff.py
 	$(BIN)/python benchmarks/null_calibration.py
 	$(BIN)/python benchmarks/windows_memory.py
 	$(BIN)/python benchmarks/fill_scale.py

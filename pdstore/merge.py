@@ -35,6 +35,9 @@ from pdstore.status import require_sound
 from pdstore.store import Store, create_store, mark_complete, new_store, open_store
 from pdstore.union import Part, unite_groups
 
+_COMPARED, _TAKEN = ("genotypes", "variants"), ("genes", "expression", "reference")
+"""Groups of all stores that have to be the same, chunk by chunk; and those that the first store has most of."""
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -140,10 +143,10 @@ def unite(
         for name in ("observed", "residual")
         if f"expression/{name}" in stores[0]
     }
-    progress.copying(sum(store.size_on_disk("") for store in stores))
+    progress.copying(_size(parts))
     out, tally = create_store(building), Tally()
     files = ChunkFiles(out, progress, link)
-    for group in ("genotypes", "variants"):
+    for group in _COMPARED:
         copy_group(out, stores, group, files)
     _write_genes(out, stores[0], files, {f"genes/{name}": values for name, values in genes.items()}, len(gene_ids))
     of_expression = {f"expression/{name}": values for name, values in expression.items()}
@@ -159,6 +162,16 @@ def unite(
     notes = [note or f"merged by pdstore {version('pdstore')} from stores of {of_stores} genes"]
     mark_complete(out, _attributes(out, stores, expression["observed"], notes))
     return Merged(len(gene_ids), expression["observed"].shape[1], tally.taken, tally.left_out)
+
+
+def _size(parts: Sequence[Part]) -> int:
+    """Bytes of the chunks that are read: of genes, and of groups that are not filled."""
+    size = sum(sum(part.sizes.values()) for part in parts)
+    for index, part in enumerate(parts):
+        for group in _COMPARED if index else (*_COMPARED, *_TAKEN):
+            for name in part.store.arrays(group):
+                size += sum(part.store.chunk_sizes(f"{group}/{name}").values())
+    return size
 
 
 def copy_group(out: Store, stores: Sequence[Store], group: str, files: ChunkFiles) -> None:
@@ -181,10 +194,10 @@ def copy_group(out: Store, stores: Sequence[Store], group: str, files: ChunkFile
         path = f"{group}/{name}"
         for store in stores[1:]:
             all_chunks(store, path)
-        for chunk in all_chunks(first, path):
-            for number in files.take(path, chunk, [(store, chunk) for store in stores]):
-                where = region(first, path, chunk)
-                _require_same(first, stores[number], path, where)
+        wanted = [(chunk, [(store, chunk) for store in stores]) for chunk in all_chunks(first, path)]
+        for chunk, differing in files.take(path, wanted).items():
+            for number in differing:
+                _require_same(first, stores[number], path, region(first, path, chunk))
 
 
 def _require_same(first: Store, other: Store, path: str, where: tuple[slice, ...]) -> None:
@@ -222,8 +235,7 @@ def _write_genes(out: Store, first: Store, files: ChunkFiles, values: Mapping[st
         if path in values and genes != first.array(path).shape[0]:
             out.write(path, ..., values[path])
             continue
-        for chunk in all_chunks(first, path):
-            files.take(path, chunk, [(first, chunk)])
+        files.take(path, [(chunk, [(first, chunk)]) for chunk in all_chunks(first, path)])
 
 
 def _write_reference(out: Store, stores: Sequence[Store], files: ChunkFiles) -> None:

@@ -1,20 +1,21 @@
 """The groups that a fill makes, of several stores, in a new one: gene by gene, then gathered over all genes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.chunk_files import ChunkFiles, all_chunks, region
+from pdstore.chunk_files import Chunk, ChunkFiles, all_chunks, region
 from pdstore.cohort import same_values
 from pdstore.errors import ProvenanceError
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.schema import schema_of
 from pdstore.stages.gene_window import window_variant_sizes
 from pdstore.stages.stage import gene_label, runs_of
-from pdstore.stages.statistics import gather_statistics
+from pdstore.stages.statistics import GENE_STATISTICS, gather_statistics
 from pdstore.stages.windows import Windows
 from pdstore.status import ROWS_OF_A_GENE
 from pdstore.store import Store
@@ -22,6 +23,9 @@ from pdstore.union import GroupUnion, Held, Part, arrays_by_gene
 
 _PLACED = ("window_start", "reach_before", "reach_after", "variant_start", "variant_count")
 """Where windows lie: on what everything of a gene rests."""
+
+_GENES_AT_ONCE = 64
+"""Of arrays of one row a gene."""
 
 
 @dataclass
@@ -81,8 +85,10 @@ def write_group(out: Store, parts: Sequence[Part], union: GroupUnion, files: Chu
     for name in arrays_by_gene(union):
         copying.filled(name)
     if union.path.startswith("windows/"):
+        _take_gathered(out, parts, union, ["haplotype_count"])
         Windows(window).gather(out)
     elif union.path.startswith("statistics/"):
+        _take_gathered(out, parts, union, GENE_STATISTICS)
         gather_statistics(out, union.path)
     for held in union.filled.values():
         tally.take(f"genes of {union.path} from {parts[held[0][0]].store.url}")
@@ -100,23 +106,27 @@ class _Genes:
         path = f"{self._union.path}/{name}"
         chunks_of = self._layouts(path)
         layout = self._out.array(path).chunks
+        having: dict[Chunk, Sequence[Held]] = {}
+        rewritten: dict[int, Held] = {}
+        unlike: dict[int, list[Held]] = {}
         for gene, of_gene in self._union.filled.items():
             held = [(index, row) for index, row in of_gene if row in self._chunks(index, path)]
             if not held:
                 continue
-            first = held[0]
-            rests = self._chunks(first[0], path)[first[1]]
+            rests = self._chunks(held[0][0], path)[held[0][1]]
             # Chunks of the same shape, and the same of them, are compared as they are read.
             alike = [one for one in held if chunks_of[one[0]] == layout and self._chunks(one[0], path)[one[1]] == rests]
-            differing = {one for one in held[1:] if one not in alike}
-            if first in alike:
-                for rest in rests:
-                    differing |= self._take(path, gene, rest, alike)
+            if held[0] in alike:
+                having |= {(gene, *rest): alike for rest in rests}
             else:
-                differing |= set(held[1:])
-                self._rewrite(path, gene, first)
-            for other in differing:
-                self._require_same(path, gene, first, other)
+                rewritten[gene], alike = held[0], held[:1]
+            unlike[gene] = [one for one in held if one not in alike]
+        for (gene, *_), others in self._take(path, having).items():
+            unlike[gene] += others
+        self._rewrite(path, rewritten)
+        for gene, others in unlike.items():
+            for other in dict.fromkeys(others):
+                self._require_same(path, gene, other)
 
     def begun(self, tally: Tally) -> None:
         """Copy the blocks that are done of genes that are not, where the new store has blocks of the same size."""
@@ -127,6 +137,8 @@ class _Genes:
             return
         path, reference = f"{self._union.path}/{array}", f"{self._union.path}/reference_tracks"
         chunks_of, layout = self._layouts(path), self._out.array(path).chunks
+        having: dict[Chunk, Sequence[Held]] = {}
+        of_reference: dict[Chunk, Sequence[Held]] = {}
         for gene, of_gene in self._union.begun.items():
             held = [one for one in of_gene if one[1] in self._chunks(one[0], path)]
             usable = [one for one in held if chunks_of[one[0]] == layout]
@@ -137,16 +149,18 @@ class _Genes:
                     url = self._parts[index].store.url
                     tally.leave_out(f"{what}where the new store's are of {layout[1]:,}, from {url}", blocks)
             for rest in sorted({rest for index, row in usable for rest in self._chunks(index, path)[row]}):
-                having = [one for one in usable if rest in self._chunks(one[0], path)[one[1]]]
-                for other in self._take(path, gene, rest, having):
-                    self._require_same_block(path, gene, rest, having[0], other)
+                holders = [one for one in usable if rest in self._chunks(one[0], path)[one[1]]]
+                having[gene, *rest] = holders
                 if rest[0] == 0:
                     # The task of the first block writes the reference's outputs, too.
-                    for of_reference in self._chunks(having[0][0], reference).get(having[0][1], ()):
-                        self._take(reference, gene, of_reference, having[:1])
-                tally.take(
-                    f"blocks of unfinished genes of {self._union.path} from {self._parts[having[0][0]].store.url}"
-                )
+                    index, row = holders[0]
+                    of_reference |= {(gene, *of): holders[:1] for of in self._chunks(index, reference).get(row, ())}
+                url = self._parts[holders[0][0]].store.url
+                tally.take(f"blocks of unfinished genes of {self._union.path} from {url}")
+        for chunk, others in self._take(path, having).items():
+            for other in others:
+                self._require_same_block(path, chunk, having[chunk][0], other)
+        self._take(reference, of_reference)
 
     def _chunks(self, index: int, path: str) -> Mapping[int, list[tuple[int, ...]]]:
         return self._parts[index].chunks(path)
@@ -155,10 +169,14 @@ class _Genes:
         stores = {index: self._parts[index].store for index in self._union.holders}
         return {index: store.array(path).chunks for index, store in stores.items() if path in store}
 
-    def _take(self, path: str, gene: int, rest: tuple[int, ...], held: Sequence[Held]) -> set[Held]:
-        """Copy a chunk of a gene; returns who has other bytes."""
-        stores = [(self._parts[index].store, (row, *rest)) for index, row in held]
-        return {held[number] for number in self._files.take(path, (gene, *rest), stores)}
+    def _take(self, path: str, having: Mapping[Chunk, Sequence[Held]]) -> dict[Chunk, list[Held]]:
+        """Copy chunks of genes from the first that has each; gives who has other bytes."""
+        wanted = [
+            ((gene, *rest), [(self._parts[index].store, (row, *rest)) for index, row in held])
+            for (gene, *rest), held in having.items()
+        ]
+        differing = self._files.take(path, wanted)
+        return {chunk: [having[chunk][number] for number in numbers] for chunk, numbers in differing.items()}
 
     def _values(self, path: str, one: Held) -> NDArray[Any]:
         """What a store holds of a gene in an array, as far as chunks reach."""
@@ -167,27 +185,29 @@ class _Genes:
         rows = min(array.shape[1], (self._chunks(one[0], path)[row][-1][0] + 1) * array.chunks[1])
         return part.store.read(path, (row, slice(0, rows)))
 
-    def _rewrite(self, path: str, gene: int, one: Held) -> None:
-        """Write a gene in chunks of another shape: more columns than its store has, or blocks of another size."""
-        array, values = self._out.array(path), self._values(path, one)
+    def _rewrite(self, path: str, held: Mapping[int, Held]) -> None:
+        """Write genes in chunks of another shape: more columns than their store has, or blocks of another size."""
+        array = self._out.array(path)
         block_array, counts = ROWS_OF_A_GENE.get(self._union.path.split("/")[0], ("", ""))
-        rows = array.shape[1]
         if path == f"{self._union.path}/{block_array}":
-            count = int(self._out.read(f"{self._windows}/{counts}", gene))
-            rows = min(rows, len(runs_of(gene, count, array.chunks[1])) * array.chunks[1])
-        # As its stage pads: no value, and 0 for a variant that is no driver.
-        padded = np.full((rows, *values.shape[1:]), np.nan if values.dtype.kind == "f" else 0, dtype=values.dtype)
-        kept = min(rows, len(values))
-        padded[:kept] = values[:kept]
-        self._out.write(path, (gene, slice(0, rows)), padded)
+            lengths = self._out.read(f"{self._windows}/{counts}").tolist()
+            for gene, one in held.items():
+                rows = min(array.shape[1], len(runs_of(gene, lengths[gene], array.chunks[1])) * array.chunks[1])
+                self._out.write(path, (gene, slice(0, rows)), _padded(self._values(path, one)[None], rows)[0])
+            return
+        for gene, (index, row), length in _neighbours(held, _GENES_AT_ONCE):
+            values = self._parts[index].store.read(path, slice(row, row + length))
+            self._out.write(path, slice(gene, gene + length), _padded(values, array.shape[1]))
 
-    def _require_same(self, path: str, gene: int, first: Held, other: Held) -> None:
+    def _require_same(self, path: str, gene: int, other: Held) -> None:
+        first = next(one for one in self._union.filled[gene] if one[1] in self._chunks(one[0], path))
         values = [self._values(path, one) for one in (first, other)]
         rows = min(map(len, values))
         if not same_values(values[0][:rows], values[1][:rows]):
             raise self._differ(path, gene, first, other)
 
-    def _require_same_block(self, path: str, gene: int, rest: tuple[int, ...], first: Held, other: Held) -> None:
+    def _require_same_block(self, path: str, chunk: Chunk, first: Held, other: Held) -> None:
+        gene, *rest = chunk
         stores = [self._parts[index].store for index, _ in (first, other)]
         rows = min(store.array(path).shape[1] for store in stores)
         values = []
@@ -203,6 +223,39 @@ class _Genes:
             f"{path} of gene {gene_label(self._out, gene)} holds other values in {stores[0].url} than in "
             f"{stores[1].url}: see pdstore diff, and drop the gene from one of them with pdstore clear"
         )
+
+
+def _take_gathered(out: Store, parts: Sequence[Part], union: GroupUnion, names: Sequence[str]) -> None:
+    """Take arrays over genes as far as the stores have gathered them; the stage gathers the rest."""
+    gathered = f"{union.path}/{schema_of(union.path).gathered_array}"
+    rows: dict[int, list[int]] = {}
+    for held in union.filled.values():
+        for index, row in held:
+            rows.setdefault(index, []).append(row)
+    known = {index: np.array(of)[parts[index].store.read_if_filled(gathered)[of] >= 0] for index, of in rows.items()}
+    for path in [f"{union.path}/{name}" for name in names] if any(map(len, known.values())) else ():
+        values = out.read_if_filled(path)
+        # Of a gene that several have, that of the first.
+        for index in sorted(known, reverse=True):
+            values[parts[index].rows[known[index]]] = parts[index].store.read_if_filled(path)[known[index]]
+        out.write(path, ..., values)
+
+
+def _neighbours(held: Mapping[int, Held], most: int) -> Iterator[tuple[int, Held, int]]:
+    """Genes that follow each other in a store as in the new one: the first, where it is, and how many."""
+    number = count()
+    for _, run in groupby(held.items(), key=lambda of: (of[1][0], of[0] - of[1][1], of[0] - next(number))):
+        genes = list(run)
+        for first in range(0, len(genes), most):
+            yield *genes[first], len(genes[first : first + most])
+
+
+def _padded(values: NDArray[Any], columns: int) -> NDArray[Any]:
+    """Values of genes with so many columns, as a stage pads: no value, and 0 for a variant that is no driver."""
+    padded = np.full((len(values), columns, *values.shape[2:]), np.nan if values.dtype.kind == "f" else 0, values.dtype)
+    kept = min(columns, values.shape[1])
+    padded[:, :kept] = values[:, :kept]
+    return padded
 
 
 def _window_of(out: Store, union: GroupUnion) -> WindowSpec:
@@ -237,8 +290,7 @@ def _copy_of_group(out: Store, parts: Sequence[Part], union: GroupUnion, name: s
     if not written:
         return
     if not out.chunks_written(path):
-        for chunk in all_chunks(written[0], path):
-            files.take(path, chunk, [(written[0], chunk)])
+        files.take(path, [(chunk, [(written[0], chunk)]) for chunk in all_chunks(written[0], path)])
     held = out.read(path)
     for store in written:
         given = store.read(path)

@@ -245,6 +245,10 @@ class Store:
 
     def chunks_written(self, path: str) -> set[tuple[int, ...]]:
         """Grid coordinates of the chunks of an array that are in the store."""
+        return set(self.chunk_sizes(path))
+
+    def chunk_sizes(self, path: str) -> dict[tuple[int, ...], int]:
+        """The same, with the bytes of each on disk."""
         array = self.array(path)
         grid = tuple(-(-size // chunk) for size, chunk in zip(array.shape, array.chunks, strict=True))
         return self.location.chunks(path, grid)

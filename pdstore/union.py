@@ -31,6 +31,8 @@ class Part:
     store: Store
     rows: NDArray[np.int64]
     _chunks: dict[str, dict[int, list[tuple[int, ...]]]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Path of an array whose chunks were asked for → their bytes."""
 
     def chunks(self, path: str) -> Mapping[int, list[tuple[int, ...]]]:
         """Row of each gene that has chunks in an array of one gene a chunk → their other coordinates, sorted.
@@ -39,8 +41,10 @@ class Part:
         """
         if path not in self._chunks:
             found: dict[int, list[tuple[int, ...]]] = {}
-            for row, *rest in sorted(self.store.chunks_written(path)) if path in self.store else ():
+            sizes = self.store.chunk_sizes(path) if path in self.store else {}
+            for row, *rest in sorted(sizes):
                 found.setdefault(row, []).append(tuple(rest))
+            self.sizes[path] = sum(sizes.values())
             self._chunks[path] = found
         return self._chunks[path]
 

@@ -115,8 +115,7 @@ def take_arrays(
     create_like(out, store, group, sizes or {})
     for name in store.arrays(group):
         if name not in without:
-            for chunk in all_chunks(store, f"{group}/{name}"):
-                files.take(f"{group}/{name}", chunk, [(store, chunk)])
+            files.take_all(f"{group}/{name}", store, all_chunks(store, f"{group}/{name}"))
 
 
 def _contig_names(store: Store, converted: zarr.Group) -> dict[int, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.chunk_files import ChunkFiles
+from pdstore.chunk_files import Chunk, ChunkFiles
 from pdstore.counts import Counts
 from pdstore.errors import DamagedDataError, ProvenanceError
 from pdstore.haplotypes.build import numbered_haplotypes
@@ -69,16 +69,21 @@ class _Windows:
         stage.prepare(self._out)
         _require_same_places(self._out, self._store, self._path)
         before = after = 0
-        for gene in sorted(genes_written(self._store, self._mark)):
-            old, new = self._gene(gene)
+        genes = sorted(genes_written(self._store, self._mark))
+        kept: list[Chunk] = []
+        for gene in genes:
+            old, new, runs = self._gene(gene)
             before, after = before + old, after + new
+            kept += [(gene, run, 0, 0) for run in range(runs)]
+        self._files.take_all(f"{self._path}/reference_onehot", self._store, [(gene, 0, 0) for gene in genes])
+        self._files.take_all(self._mark, self._store, kept)
         stage.gather(self._out)
         if after:
             added.taken[f"haplotypes of {self._path}, of all genes together"] = after
             added.taken[f"of these new: haplotypes of {self._path}"] = after - before
 
-    def _gene(self, gene: int) -> tuple[int, int]:
-        """Write a gene; how many haplotypes it had and has."""
+    def _gene(self, gene: int) -> tuple[int, int, int]:
+        """Write what is new of a gene; how many haplotypes it had and has, and how many runs of them stay."""
         window = read_gene_window(self._out, self._window, gene)
         calls = read_calls(self._out, window)
         applied = first_wins(calls.carried, window.footprints)
@@ -91,14 +96,11 @@ class _Windows:
                 "of its genotypes; drop the gene with pdstore clear and fill it again"
             ) from error
         before, after = max(0, int(known.max()) + 1), len(found.applied)
-        self._files.take(f"{self._path}/reference_onehot", (gene, 0, 0), [(self._store, (gene, 0, 0))])
         self._out.write(f"{self._path}/haplotype_index", gene, found.haplotype_index)
         self._out.write(f"{self._path}/gene_counts", gene, gene_counts(window, calls, applied))
         kept = _whole_runs(self._out, self._store, self._mark, gene, before, after)
         write_haplotypes(self._out, self._window, window, found.applied, first_run=kept)
-        for run in range(kept):
-            self._files.take(self._mark, (gene, run, 0, 0), [(self._store, (gene, run, 0, 0))])
-        return before, after
+        return before, after, kept
 
 
 def _take_tracks(out: Store, store: Store, group: str, files: ChunkFiles) -> None:
@@ -108,6 +110,7 @@ def _take_tracks(out: Store, store: Store, group: str, files: ChunkFiles) -> Non
     before, after = store.read_if_filled(counts), out.read_if_filled(counts)
     run, run_before = run_length(out, tracks), run_length(store, tracks)
     whole: set[int] = set()
+    unchanged: list[Chunk] = []
     for gene, part, *rest in sorted(store.chunks_written(tracks)):
         # Runs are shorter only where all of a store's haplotypes are less than one.
         start = part * run
@@ -117,20 +120,19 @@ def _take_tracks(out: Store, store: Store, group: str, files: ChunkFiles) -> Non
         if known == wanted:
             whole |= {gene} if part == 0 else set()
         if known == wanted and run == run_before:
-            files.take(tracks, (gene, part, *rest), [(store, (gene, part, *rest))])
+            unchanged.append((gene, part, *rest))
         else:
             rows = store.read(tracks, (gene, slice(start, start + known)))
             _write_run(out, tracks if known == wanted else kept, gene, start, rows)
+    files.take_all(tracks, store, unchanged)
     # People were added before, and no fill came between.
     begun = store.chunks_written(kept) - store.chunks_written(tracks) if kept in store else set()
     for gene, part, *_ in sorted(begun):
         start = part * run
         rows = store.read(kept, (gene, slice(start, min(start + run_before, store.array(kept).shape[1]))))
         _write_run(out, kept, gene, start, rows)
-    for chunk in sorted(store.chunks_written(reference)):
-        # The task of the first block writes it.
-        if chunk[0] in whole:
-            files.take(reference, chunk, [(store, chunk)])
+    # The task of the first block writes it.
+    files.take_all(reference, store, [chunk for chunk in sorted(store.chunks_written(reference)) if chunk[0] in whole])
 
 
 def _write_run(out: Store, array: str, gene: int, start: int, rows: NDArray[np.float32]) -> None:

@@ -27,13 +27,13 @@ def below(sizes: Mapping[str, int], path: str) -> Mapping[str, int]:
     return {key: size for key, size in sizes.items() if key.startswith(prefix)}
 
 
-def chunks_of(sizes: Mapping[str, int], path: str, grid: tuple[int, ...]) -> set[tuple[int, ...]]:
-    """The chunks of an array among the keys below it."""
-    found = set()
+def chunks_of(sizes: Mapping[str, int], path: str, grid: tuple[int, ...]) -> dict[tuple[int, ...], int]:
+    """The chunks of an array among the keys below it, with their sizes."""
+    found = {}
     for key, size in sizes.items():
         chunk = parse_chunk(key.removeprefix(f"{path}/c/").split("/"), grid)
         if chunk is not None and size > 0:
-            found.add(chunk)
+            found[chunk] = size
     return found
 
 

@@ -38,12 +38,14 @@ class Folder:
 
     def sizes(self, path: str = "") -> Mapping[str, int]:
         sizes = {}
-        for parent, _, names in os.walk(self.path / path):
+        prefix = len(os.path.join(self.path, ""))
+        # Of strings: a store of published size has hundreds of thousands of folders, and paths take ten times as long.
+        for parent, _, names in os.walk(os.path.join(self.path, path)):
             for name in names:
-                file = Path(parent, name)
+                file = os.path.join(parent, name)
                 # A writer beside us may rename its partial file meanwhile.
                 with suppress(FileNotFoundError):
-                    sizes[file.relative_to(self.path).as_posix()] = file.stat().st_size
+                    sizes[file[prefix:].replace(os.sep, "/")] = os.stat(file).st_size
         return sizes
 
     def refuse_links(self) -> None:
@@ -57,11 +59,11 @@ class Folder:
                         f"store {self.path}: {where} is a symbolic link, which is not followed; put the file there"
                     )
 
-    def chunks(self, path: str, grid: tuple[int, ...]) -> set[tuple[int, ...]]:
+    def chunks(self, path: str, grid: tuple[int, ...]) -> dict[tuple[int, ...], int]:
         # Folders of the last dimensions hold one entry each, which is asked for by its name: a store of published size
         # has a hundred thousand of them, and listing them through Zarr takes ten times as long.
         listed = max((dim + 1 for dim, number in enumerate(grid) if number > 1), default=1)
-        return set(_chunks_below(self.path / path / "c", (), listed, len(grid)))
+        return dict(_chunks_below(f"{self.path}/{path}/c", (), listed, len(grid)))
 
     async def pieces(self, key: str) -> AsyncIterator[bytes]:
         with (self.path / key).open("rb") as file:
@@ -112,7 +114,7 @@ class Zip:
     def sizes(self, path: str = "") -> Mapping[str, int]:
         return below(self._sizes, path)
 
-    def chunks(self, path: str, grid: tuple[int, ...]) -> set[tuple[int, ...]]:
+    def chunks(self, path: str, grid: tuple[int, ...]) -> dict[tuple[int, ...], int]:
         return chunks_of(self.sizes(f"{path}/c"), path, grid)
 
     async def pieces(self, key: str) -> AsyncIterator[bytes]:
@@ -163,8 +165,11 @@ def _sha256(content: bytes | None) -> str | None:
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
-def _chunks_below(folder: Path, chunk: tuple[int, ...], listed: int, ndim: int) -> Iterator[tuple[int, ...]]:
-    """Chunks below a folder of keys: the first `listed` dimensions are listed, of the others only chunk 0 is there."""
+def _chunks_below(folder: str, chunk: tuple[int, ...], listed: int, ndim: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Chunks below a folder of keys, and their bytes.
+
+    The first `listed` dimensions are listed, of the others only chunk 0 is there.
+    """
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries]
@@ -177,9 +182,9 @@ def _chunks_below(folder: Path, chunk: tuple[int, ...], listed: int, ndim: int) 
             continue
         path, coordinates = f"{folder}/{name}", (*chunk, int(name))
         if len(coordinates) < listed:
-            yield from _chunks_below(Path(path), coordinates, listed, ndim)
+            yield from _chunks_below(path, coordinates, listed, ndim)
             continue
         with suppress(FileNotFoundError, NotADirectoryError):
             found = os.stat("/".join((path, *rest)))
             if stat.S_ISREG(found.st_mode) and found.st_size > 0:
-                yield (*coordinates, *map(int, rest))
+                yield (*coordinates, *map(int, rest)), found.st_size

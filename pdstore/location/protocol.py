@@ -24,8 +24,10 @@ class Location(Protocol):
         """Key, relative to the root → bytes, of the files below a path; of a web server as its manifest lists them."""
         ...
 
-    def chunks(self, path: str, grid: tuple[int, ...]) -> set[tuple[int, ...]]:
-        """Grid coordinates of the chunks of an array that are there; `grid` is the number of chunks by dimension.
+    def chunks(self, path: str, grid: tuple[int, ...]) -> dict[tuple[int, ...], int]:
+        """Grid coordinates of the chunks of an array that are there → bytes.
+
+        `grid` is the number of chunks by dimension.
 
         Keys are parsed strictly: a kill leaves ``name.<uuid>.partial`` beside chunks, and an empty file is no chunk.
         """

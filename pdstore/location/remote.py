@@ -77,7 +77,7 @@ class Remote:
     def sizes(self, path: str = "") -> Mapping[str, int]:
         return below({key: record.size for key, record in self.manifest.files.items()}, path)
 
-    def chunks(self, path: str, grid: tuple[int, ...]) -> set[tuple[int, ...]]:
+    def chunks(self, path: str, grid: tuple[int, ...]) -> dict[tuple[int, ...], int]:
         return chunks_of(self.sizes(f"{path}/c"), path, grid)
 
     async def pieces(self, key: str) -> AsyncIterator[bytes]:
@@ -121,7 +121,7 @@ class Cached:
     def sizes(self, path: str = "") -> Mapping[str, int]:
         return self._remote.sizes(path)
 
-    def chunks(self, path: str, grid: tuple[int, ...]) -> set[tuple[int, ...]]:
+    def chunks(self, path: str, grid: tuple[int, ...]) -> dict[tuple[int, ...], int]:
         return self._remote.chunks(path, grid)
 
     def pieces(self, key: str) -> AsyncIterator[bytes]:

@@ -1,5 +1,7 @@
 """Serve a published store to a browser on this machine: no other machine reaches it, no other user guesses where."""
 
+import os
+import re
 import secrets
 from contextlib import suppress
 from http import HTTPStatus
@@ -36,7 +38,8 @@ class StoreServer(ThreadingHTTPServer):
     Attributes
     ----------
     page : str
-        URL of the store's page; its path is random, as other users of this machine can reach the port.
+        URL of the store's page; its path is random, as other users of this machine can reach the port, and ends in the
+        store's name, by which the page calls it where it has no title.
     """
 
     daemon_threads = True
@@ -56,8 +59,14 @@ class StoreServer(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", port), _Handler)
         except OSError as error:
             raise UsageError(f"port {port}: {error.strerror}; name another with --port, or none") from error
-        self.prefix = f"/{secrets.token_urlsafe(16)}/"
+        self.prefix = f"/{secrets.token_urlsafe(16)}/{_name(url)}/"
         self.page = f"http://127.0.0.1:{self.server_port}{self.prefix}"
+
+
+def _name(url: str) -> str:
+    """Name of a store in letters that every URL may have."""
+    last = url.rstrip("/").rpartition("/")[2] if "://" in url else os.path.basename(os.path.abspath(url))
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", last).strip(".") or "store"
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,6 +1,7 @@
 """What every stage of a fill is: a group, its blocks, and how one block is computed."""
 
 from collections.abc import Iterator, Sequence
+from itertools import count, groupby
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,6 +11,8 @@ from pdstore.store import Store, genes_written
 
 Block = tuple[int, ...]
 """A unit of work and of resume: leading chunk coordinates of the array that marks it done; the gene is the first."""
+
+_GENES_AT_ONCE = 64
 
 
 class Pending(NamedTuple):
@@ -81,6 +84,15 @@ class Stage(Protocol):
 def gene_label(store: Store, gene: int) -> str:
     """A gene as errors name it."""
     return f"{store.read('genes/gene_name', gene)} ({store.read('genes/gene_id', gene)})"
+
+
+def neighbours(genes: Sequence[int]) -> Iterator[slice]:
+    """Genes, in increasing order, as slices of those that follow each other: what is read at once."""
+    number = count()
+    for _, run in groupby(genes, key=lambda gene: gene - next(number)):
+        first, *others = run
+        for start in range(first, first + 1 + len(others), _GENES_AT_ONCE):
+            yield slice(start, min(start + _GENES_AT_ONCE, first + 1 + len(others)))
 
 
 def pending_genes(store: Store, mark: str, genes: Sequence[int]) -> Pending:

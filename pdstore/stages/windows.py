@@ -23,7 +23,7 @@ from pdstore.stages.gene_window import (
     window_path,
     window_starts,
 )
-from pdstore.stages.stage import Block, Pending, gene_label, pending_genes, run_length, runs_of
+from pdstore.stages.stage import Block, Pending, gene_label, neighbours, pending_genes, run_length, runs_of
 from pdstore.store import Store, genes_written
 
 
@@ -101,10 +101,12 @@ class Windows:
         count = store.read_if_filled(f"{self.group}/haplotype_count")
         filled = sorted(genes_written(store, self._mark))
         ungathered = [gene for gene in filled if count[gene] < 0]
-        for gene in ungathered:
+        for genes in neighbours(ungathered):
+            index = store.read(f"{self.group}/haplotype_index", genes)
             # Nobody may have one: on Y, where no man is in the cohort.
-            count[gene] = max(0, store.read(f"{self.group}/haplotype_index", gene).max() + 1)
-        if ungathered:
+            count[genes] = np.maximum(0, index.max(axis=(1, 2)) + 1)
+        # A merge takes what was gathered, but for what is counted over all genes.
+        if ungathered or (filled and not store.group(self.group).attrs["counts"]):
             store.set_attribute(self.group, "counts", total_counts(store, self.group, filled))
             store.write(f"{self.group}/haplotype_count", ..., count)
 

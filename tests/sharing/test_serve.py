@@ -42,6 +42,15 @@ def test_it_serves_the_store_and_its_page(summary: Path) -> None:
         assert ask(server, f"{server.prefix}viewer/viewer.js", method="HEAD").read() == b""
 
 
+def test_the_page_is_at_the_name_of_the_store(summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = Path(shutil.copytree(summary, tmp_path / "Our cohort & é: #2"))
+    monkeypatch.chdir(named)
+    for url in (named, Path(".")):
+        with serving(url) as server:
+            assert server.page.endswith("/Our_cohort_2/")
+            assert ask(server, urlsplit(server.page).path).status == 200
+
+
 @pytest.mark.parametrize(
     "path",
     ["/", "/zarr.json", "{prefix}../zarr.json", "{prefix}%2e%2e/%2e%2e/etc/passwd", "{prefix}/etc/passwd", "{prefix}x"],

@@ -290,20 +290,20 @@ def test_the_figure_of_predictions_shows_the_cells_of_a_summary(summary: Store) 
 
 
 def test_the_table_of_genes_says_how_many_drivers_are_withheld(
-    filled: Path, summary: Path, pdstore: Callable[..., subprocess.CompletedProcess[str]]
+    cohort_store: Path, summary: Store, pdstore: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    withheld = open_store(summary).read("statistics/cnn/drivers_withheld")
+    withheld = summary.read("statistics/cnn/drivers_withheld")
     assert withheld.max() > 0
-    genes = json.loads(pdstore("genes", "-s", summary, "--sort", "place", "-f", "json").stdout)["genes"]
+    genes = json.loads(pdstore("genes", "-s", summary.url, "--sort", "place", "-f", "json").stdout)["genes"]
     assert [gene["drivers_withheld"] for gene in genes] == [None if of < 0 else of for of in withheld.tolist()]
-    asked = [query_gene(open_store(summary), gene["id"])["withheld"]["drivers"] for gene in genes]
+    asked = [query_gene(summary, gene["id"])["withheld"]["drivers"] for gene in genes]
     assert asked == [gene["drivers_withheld"] for gene in genes]
-    table = pdstore("genes", "-s", summary, "--sort", "place").stdout.splitlines()
+    table = pdstore("genes", "-s", summary.url, "--sort", "place").stdout.splitlines()
     # Aligned to the right.
     end = table[0].index("withheld") + len("withheld")
     assert [line[:end].split()[-1] for line in table[1 : 1 + len(genes)]] == [
         "-" if of < 0 else str(of) for of in withheld.tolist()
     ]
-    of_full = pdstore("genes", "-s", filled, "-f", "json").stdout
+    of_full = pdstore("genes", "-s", cohort_store, "-f", "json").stdout
     assert "drivers_withheld" not in json.loads(of_full)["genes"][0]
-    assert "withheld" not in pdstore("genes", "-s", filled).stdout
+    assert "withheld" not in pdstore("genes", "-s", cohort_store).stdout

@@ -60,7 +60,7 @@ export function extent(values, room = 0.06) {
  * @returns {{axes: SVGGElement, plot: {left, right, top, bottom}, x: Function, y: Function}}
  */
 export function frame({ width, height, x: xDomain, y: yDomain, xTitle, yTitle }) {
-  const yTicks = ticks(...yDomain, height / 60);
+  const yTicks = ticks(...yDomain, height / 50);
   const yLabels = tickLabels(yTicks);
   const left = 32 + Math.max(...yLabels.map((label) => textWidth(label, TICK_SIZE)));
   const xLines = wrapped(xTitle, width - left);

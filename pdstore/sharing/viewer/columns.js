@@ -21,9 +21,9 @@ export const STATISTICS = [
   "reference_prediction",
   "linear_approximation_r",
   "driver_count",
-  "drivers_withheld",
   "fraction_supported",
   "weighted_fraction_supported",
+  "drivers_withheld",
 ];
 /** Those of them that only a summary of people has. */
 export const OF_SUMMARIES = ["drivers_withheld"];

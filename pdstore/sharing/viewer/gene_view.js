@@ -70,7 +70,8 @@ function correlation(store, { model, values, status, damage }) {
   }
   const interval = values.r_ci_low === null ? "" : ` [${number(values.r_ci_low)}, ${number(values.r_ci_high)}]`;
   const over = people === null ? "" : ` over ${count(people)} people`;
-  const p = values.p_value === null ? "" : `, p = ${explained(values.p_value, isOfTables(store, model))}`;
+  const zero = values.p_value === 0 ? ` (${zeroMeaning(isOfTables(store, model))})` : "";
+  const p = values.p_value === null ? "" : `, p = ${probability(values.p_value)}${zero}`;
   return [`R = ${number(values.pearson_r)}${interval}${over}${p}: `, badge(status ?? "significance unknown")];
 }
 
@@ -79,10 +80,10 @@ function significance({ values, statuses, decidedBy }) {
   const tests = [];
   if (values.null_p !== null) {
     const t = values.null_t === null ? "" : `t = ${number(values.null_t, 2)}, `;
-    tests.push(`published null FDR ${explained(values.fdr)} (${t}p = ${explained(values.null_p)})`);
+    tests.push(`published null FDR ${probability(values.fdr)} (${t}p = ${explained(values.null_p)})`);
   }
   if (values.empirical_p !== null) {
-    tests.push(`empirical FDR ${explained(values.empirical_fdr)} (p = ${explained(values.empirical_p)})`);
+    tests.push(`empirical FDR ${probability(values.empirical_fdr)} (p = ${explained(values.empirical_p)})`);
   }
   if (!tests.length) return values.pearson_r === null ? null : "no null";
   if (decidedBy === null || values.pearson_r === null) return tests.join(", ");
@@ -92,9 +93,9 @@ function significance({ values, statuses, decidedBy }) {
   return `${tests.join(", ")}; the ${NULL_OF[decidedBy]} decides, at FDR ${ALPHA}${otherwise}`;
 }
 
-/** A probability, and where it is 0 what that means. */
-function explained(value, isPublished = false) {
-  return value === 0 ? `0 (${zeroMeaning(isPublished)})` : probability(value);
+/** A probability as it stands in brackets, and where it is 0 what that means. */
+function explained(value) {
+  return value === 0 ? `0, ${zeroMeaning()}` : probability(value);
 }
 
 function expression(values) {

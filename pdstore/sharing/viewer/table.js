@@ -46,6 +46,7 @@ export class GeneTable {
     if (!isKnown(this.#sort.column)) {
       this.#sort = isKnown(fdr) ? { column: fdr, falling: false } : { column: "pearson_r", falling: true };
     }
+    this.#offerFilters(isKnown);
     const [before, page] = [this.#rows, this.#page];
     this.#select();
     // Whoever comes back from a gene finds the page that it was on.
@@ -67,6 +68,15 @@ export class GeneTable {
   #shown() {
     const hasValues = (name) => this.#columns[name]?.some((value) => value !== null && !Number.isNaN(value));
     return GENE_COLUMNS.filter(({ name, insteadOf }) => hasValues(name) && !(insteadOf && hasValues(insteadOf)));
+  }
+
+  /** A filter of what the store has no values of is out of sight, and filters nothing. */
+  #offerFilters(isKnown) {
+    for (const filter of this.filters.querySelectorAll("[data-of]")) {
+      const { of } = filter.dataset;
+      filter.hidden = !isKnown(of === "fdr" ? FDR_COLUMN[this.#fdrKind] : of);
+      if (filter.hidden) filter.control.value = "";
+    }
   }
 
   #wanted() {

@@ -120,8 +120,8 @@ async function showGenes(model, isCurrent) {
   table.update(page.genes, columns, page.fdrKind, isOfTables(page.store, model));
   fill(byId("summary"), summaryText(columns));
   const lost = lostStatistics(page.store, model, columns);
-  byId("genes-damage").hidden = !lost.length;
-  fill(byId("genes-damage"), `Missing from the store, and shown as unknown: chunks of ${lost.join(", ")}.`);
+  const told = `Missing from the store, and shown as unknown: chunks of ${lost.join(", ")}.`;
+  fill(byId("genes-damage"), lost.length ? element("p", { class: "warning" }, told) : null);
   if (wasGene) {
     scrollTo(0, left.scroll);
     table.focusOn(left.row);

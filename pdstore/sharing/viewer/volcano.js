@@ -80,17 +80,8 @@ export class Volcano {
       status: columns.status[row],
     }));
     const reach = Math.min(1, extent(this.#points.map((point) => Math.abs(point.r)).concat(0.1), 0.05)[1]);
-    const top =
-      Math.max(
-        2,
-        ...[
-          -Math.log10(ALPHA),
-          extent(
-            this.#points.map((point) => point.height),
-            0,
-          )[1],
-        ],
-      ) * 1.05;
+    const heights = this.#points.map((point) => point.height);
+    const top = 1.05 * Math.max(2, -Math.log10(ALPHA), extent(heights, 0)[1]);
     this.#full = { x: [-reach, reach], y: [-0.02 * top, top], fdrKind };
     this.#describe(floor, genes.count, fdrKind);
     this.#show(this.#full);

@@ -143,9 +143,9 @@ def test_a_fill_predicts_new_haplotypes_and_gives_what_one_of_everybody_gives(
     predicted = []
     real = predictions.predict_in_batches
 
-    def counted(model: Any, windows: Any) -> Any:
+    def counted(model: Any, windows: Any, reference: Any) -> Any:
         predicted.append(len(windows))
-        return real(model, windows)
+        return real(model, windows, reference)
 
     monkeypatch.setattr(predictions, "predict_in_batches", counted)
     fill_now(opened, model)

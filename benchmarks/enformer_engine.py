@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/enformer_engine.py [--windows 64] [--device cuda] [--weights FOLDER]
 
 Needs the real cohort of ../shared/data: its gene SDCBP2-AS1. Weights are random, made once where no folder is given
-(1 GB): attention and pools do something. The peer is a whole forward pass of enformer-pytorch, window by window. A gene's
-reference is computed once for all its windows, and its time stands in a column of its own.
+(1 GB): attention and pools do something. The peer is a whole forward pass of enformer-pytorch, window by window. The
+reference of a gene is computed once for all its windows, and its time stands in a column of its own.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         weights = asked.weights or random_weights(Path(scratch) / "enformer")
         kinds = real_windows(Path(scratch), weights, asked.windows)
-        model = Enformer.load(weights, ModelOptions(tracks=TRACKS), asked.device)
+        model = Enformer.load(weights, ModelOptions(tracks=TRACKS, engine="incremental"), asked.device)
         assert model.engine is not None
         seconds_of_peer: list[float] = []
         rows = []

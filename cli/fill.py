@@ -83,8 +83,8 @@ def command(
         Literal["incremental", "plain"] | None,
         typer.Option(
             "--engine",
-            help="Compute what windows change of the reference, or each window whole.",
-            show_default="incremental, where the model has it",
+            help="Compute what windows change of the reference (Enformer), or each window whole.",
+            show_default="plain",
         ),
     ] = None,
     batch_size: Annotated[

@@ -198,7 +198,7 @@ def engine_of(options: ModelOptions) -> EngineName:
     of_plain += ["--ensemble"] if options.ensemble else []
     if options.engine == "incremental" and of_plain:
         raise UsageError(f"--engine incremental has no {of_plain[0]}: leave one of them out")
-    return options.engine or ("plain" if of_plain else "incremental")
+    return options.engine or "plain"
 
 
 def _given(weights: Path | None) -> Path:

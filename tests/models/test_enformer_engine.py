@@ -223,20 +223,21 @@ def weights(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_engine_is_the_default_and_its_name_is_recorded(weights: Path) -> None:
+def test_a_model_predicts_with_the_engine_that_is_asked_for_and_records_it(weights: Path) -> None:
     options = ModelOptions(tracks="all")
-    default, asked = Enformer.load(weights, options), Enformer.load(weights, replace(options, engine="plain"))
-    assert default.description.options["engine"] == "incremental"
-    assert default.description.windows_per_block == 64
-    assert asked.engine is None
-    assert "engine" not in asked.description.options, "as it was before there were engines"
+    asked, default = Enformer.load(weights, replace(options, engine="incremental")), Enformer.load(weights, options)
+    assert asked.description.options["engine"] == "incremental"
+    assert asked.description.windows_per_block == 64
+    assert default.engine is None
+    assert "engine" not in default.description.options, "as it was before there were engines"
+    assert default.description == Enformer.describe(weights, replace(options, engine="plain"))
     windows = np.stack([edited([(TSS, "N", 1)]), one_hot(REFERENCE)])
-    found, expected = (predict_in_batches(model, windows, one_hot(REFERENCE)) for model in (default, asked))
+    found, expected = (predict_in_batches(model, windows, one_hot(REFERENCE)) for model in (asked, default))
     np.testing.assert_allclose(found, expected, **CLOSE)
     assert not np.array_equal(found[0], found[1])
 
 
-def test_what_the_engine_does_not_do_is_plain_or_refused(weights: Path) -> None:
+def test_what_the_engine_does_not_do_is_refused(weights: Path) -> None:
     for options, name in (
         (ModelOptions(precision="bf16"), "--precision bf16"),
         (ModelOptions(ensemble=True), "--ensemble"),

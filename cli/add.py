@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,6 +34,14 @@ def command(
         Path | None,
         typer.Option("--sample-map", help="Two columns: a person's name in the VCF, and in the expression."),
     ] = None,
+    unphased: Annotated[
+        Literal["error", "reference"] | None,
+        typer.Option(
+            "--unphased",
+            help="New people's heterozygotes without a phase: refuse them, or read them as reference.",
+            show_default="as the store was made",
+        ),
+    ] = None,
 ) -> None:
     """Add genes or people to a store; pdstore fill then computes what they need.
 
@@ -51,7 +59,7 @@ def command(
 
     if (genes is None) == (not vcf):
         raise UsageError("give new genes with --genes or new people with --vcf: one of them at a time")
-    of_the_other = {"--covariates": covariates} if genes else {"--fasta": fasta}
+    of_the_other = {"--covariates": covariates, "--unphased": unphased} if genes else {"--fasta": fasta}
     for option, value in of_the_other.items():
         if value is not None:
             raise UsageError(f"{option} is of no use for new {'genes' if genes else 'people'}: leave it out")
@@ -61,7 +69,7 @@ def command(
         elif expression is None:
             raise UsageError("new people need --expression: a store has nobody who was not measured")
         else:
-            added = add_people(store, NewPeople(vcf or [], expression, covariates, sample_map), progress)
+            added = add_people(store, NewPeople(vcf or [], expression, covariates, sample_map, unphased), progress)
     for remark in added.notes:
         note(remark)
     for what, count in added.taken.items():

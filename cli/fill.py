@@ -79,6 +79,14 @@ def command(
         Literal["float32", "tf32", "bf16"],
         typer.Option("--precision", help="Arithmetic; the README says what less than float32 costs."),
     ] = "float32",
+    engine: Annotated[
+        Literal["incremental", "plain"] | None,
+        typer.Option(
+            "--engine",
+            help="Compute what windows change of the reference (Enformer), or each window whole.",
+            show_default="plain",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option("--batch-size", min=1, help="Windows in the model at once.", show_default="the model's"),
@@ -130,6 +138,7 @@ def command(
         precision=precision,
         ensemble=ensemble,
         batch_size=batch_size,
+        engine=engine,
     )
     # A name of the hub is no file.
     found = weights.absolute() if weights is not None and weights.exists() else weights

@@ -60,7 +60,8 @@ def export_table(store: Store, table: str, path: Path, model: str | None = None)
 
 def _genes(store: Store, model: str | None) -> Iterator[Columns]:
     columns = gene_columns(store, model)
-    for name in COUNTS:
+    # Only a summary of people withholds drivers.
+    for name in [name for name in COUNTS if name in columns]:
         numbers = [None if np.isnan(number) else int(number) for number in columns[name]]
         columns[name] = np.array(numbers, dtype=object)
     yield columns

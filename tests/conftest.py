@@ -25,6 +25,7 @@ from pdstore.store import Store, open_store
 sys.path.insert(0, str(Path(__file__).parent))
 
 from filled_stores import made
+from once import Once, once_a_run
 
 PROJECT = Path(__file__).parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
@@ -86,43 +87,59 @@ def fill_now() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes what the workers of a run share."""
+    return once_a_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def small(once: Once) -> Path:
     """A filled store of the builders' four genes: not to be written to."""
-    return made(tmp_path_factory.mktemp("small") / "cohort", fill_in_process)
+    return once("small", lambda folder: made(folder, fill_in_process))
 
 
 @pytest.fixture(scope="session")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> SimulatedCohort:
+def cohort(once: Once) -> SimulatedCohort:
     """A small simulated cohort."""
-    return simulate_cohort(tmp_path_factory.mktemp("cohort"), 1, people=40, training_genes=24)
+    return once("cohort", lambda folder: simulate_cohort(folder, 1, people=40, training_genes=24))
 
 
 @pytest.fixture(scope="session")
-def cnn(cohort: SimulatedCohort, tmp_path_factory: pytest.TempPathFactory) -> ModelReference:
+def cnn(cohort: SimulatedCohort, once: Once) -> ModelReference:
     """A CNN of the simulated cohort's window, barely trained on noise: its predictions vary, and mean nothing."""
     config = CnnConfig(cohort.window_length, cohort.tss_offset, "gene", kernels=8, kernel_width=10, pool=100, hidden=8)
-    rng = np.random.default_rng(0)
-    windows = np.eye(4, dtype=bool)[rng.integers(4, size=(16, cohort.window_length + 4))]
-    path = tmp_path_factory.mktemp("cnn") / "cnn.safetensors"
-    train_cnn(windows, rng.normal(size=16), config, seed=0, epochs=1, shift=2).save(path)
-    return ModelReference("cnn", path)
+
+    def train(folder: Path) -> ModelReference:
+        rng = np.random.default_rng(0)
+        windows = np.eye(4, dtype=bool)[rng.integers(4, size=(16, cohort.window_length + 4))]
+        train_cnn(windows, rng.normal(size=16), config, seed=0, epochs=1, shift=2).save(folder / "cnn.safetensors")
+        return ModelReference("cnn", folder / "cnn.safetensors")
+
+    return once("cnn", train)
 
 
 @pytest.fixture(scope="session")
-def unfilled(cohort: SimulatedCohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unfilled(cohort: SimulatedCohort, once: Once) -> Path:
     """A store of the simulated cohort as `init` makes it: copy it before writing."""
-    path = tmp_path_factory.mktemp("unfilled") / "simulated.zarr"
-    init_store(path, Sources([cohort.vcf], cohort.fasta, cohort.genes, cohort.expression))
-    return path
+
+    def init(folder: Path) -> Path:
+        sources = Sources([cohort.vcf], cohort.fasta, cohort.genes, cohort.expression)
+        init_store(folder / "simulated.zarr", sources)
+        return folder / "simulated.zarr"
+
+    return once("unfilled", init)
 
 
 @pytest.fixture(scope="session")
-def filled(unfilled: Path, cnn: ModelReference, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(unfilled: Path, cnn: ModelReference, once: Once) -> Path:
     """The same store, filled: not to be written to."""
-    path = tmp_path_factory.mktemp("filled") / "simulated.zarr"
-    shutil.copytree(unfilled, path)
-    fill_in_process(open_store(path, "r+"), cnn)
-    return path
+
+    def fill(folder: Path) -> Path:
+        path = Path(shutil.copytree(unfilled, folder / "simulated.zarr"))
+        fill_in_process(open_store(path, "r+"), cnn)
+        return path
+
+    return once("filled", fill)
 
 
 @pytest.fixture(scope="session")
@@ -132,21 +149,30 @@ def xpresso(shared_data: Path) -> ModelReference:
 
 
 @pytest.fixture(scope="session")
-def geuvadis(shared_data: Path, xpresso: ModelReference, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def geuvadis(shared_data: Path, xpresso: ModelReference, once: Once) -> Path:
     """The real cohort, filled with Xpresso: not to be written to."""
-    path = tmp_path_factory.mktemp("geuvadis") / "geuvadis.zarr"
     source = shared_data / "geuvadis_chr20"
-    init_store(
-        path,
-        Sources(
-            [source / "chr20.1000G_EUR502.phased.vcf.gz"],
-            source / "chr20.fa",
-            source / "genes.tsv",
-            source / "expression.tsv.gz",
-        ),
-    )
-    fill_in_process(open_store(path, "r+"), xpresso)
-    return path
+    vcf = source / "chr20.1000G_EUR502.phased.vcf.gz"
+    sources = Sources([vcf], source / "chr20.fa", source / "genes.tsv", source / "expression.tsv.gz")
+
+    def fill(folder: Path) -> Path:
+        init_store(folder / "geuvadis.zarr", sources)
+        fill_in_process(open_store(folder / "geuvadis.zarr", "r+"), xpresso)
+        return folder / "geuvadis.zarr"
+
+    return once("geuvadis", fill)
+
+
+@pytest.fixture(scope="session")
+def demo(pdstore: Callable[..., subprocess.CompletedProcess[str]], once: Once) -> tuple[Path, str]:
+    """The folder that `pdstore demo pdstore-demo` made, not to be written to, and what it said."""
+
+    def run(folder: Path) -> tuple[Path, str]:
+        done = pdstore("demo", "pdstore-demo", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        return folder / "pdstore-demo", done.stdout
+
+    return once("demo", run)
 
 
 @pytest.fixture(scope="session")
@@ -161,8 +187,11 @@ def query_latency() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def published_size(query_latency: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published_size(query_latency: ModuleType, once: Once) -> Path:
     """A store of the published size, of which one gene is filled with what queries read: not to be written to."""
-    path = tmp_path_factory.mktemp("size") / "store.zarr"
-    query_latency.make_store(path, range(query_latency.GENE, query_latency.GENE + 1))
-    return path
+
+    def make(folder: Path) -> Path:
+        query_latency.make_store(folder / "store.zarr", range(query_latency.GENE, query_latency.GENE + 1))
+        return folder / "store.zarr"
+
+    return once("published_size", make)

@@ -143,9 +143,9 @@ def test_a_fill_predicts_new_haplotypes_and_gives_what_one_of_everybody_gives(
     predicted = []
     real = predictions.predict_in_batches
 
-    def counted(model: Any, windows: Any) -> Any:
+    def counted(model: Any, windows: Any, reference: Any) -> Any:
         predicted.append(len(windows))
-        return real(model, windows)
+        return real(model, windows, reference)
 
     monkeypatch.setattr(predictions, "predict_in_batches", counted)
     fill_now(opened, model)
@@ -277,6 +277,14 @@ def test_genotypes_that_do_not_go_together_are_refused(
     refused(four, new_people(tmp_path / "new", records), InputError, message)
 
 
+def test_unphased_calls_of_new_people_may_be_read_as_reference(four: Path, tmp_path: Path) -> None:
+    records = [RECORDS[0], with_calls(RECORDS[1], 4, "0/1"), *RECORDS[2:]]
+    new = replace(new_people(tmp_path / "new", records), unphased="reference")
+    added = add_people(str(four), new, Quiet())
+    assert added.left_out["unphased heterozygous calls, read as reference"] == 1
+    assert open_store(four).read("genotypes/call_genotype")[1, 4].tolist() == [0, 0]
+
+
 def refused(store: Path, new: NewPeople, kind: type[PdstoreError], message: str) -> None:
     """The store stays as it is, and the error names nobody."""
     before = {path: path.stat().st_ino for path in store.rglob("*")}
@@ -310,10 +318,18 @@ def test_who_is_not_measured_stays_out(four: Path, tmp_path: Path) -> None:
     table = write_table(tmp_path / "one.tsv", expression_table(people=(PEOPLE[5],)))
     added = add_people(str(four), replace(new_people(tmp_path / "new"), expression=table), Quiet())
     assert added.left_out["new people of the VCF without expression"] == 1
+    assert "measured genes that are measured in no new person" not in added.left_out
     assert open_store(four).read("genotypes/sample_id").tolist() == [*PEOPLE[:4], PEOPLE[5]]
     assert open_store(four).read("expression/observed")[:, :4].tolist() == [
         [float(value) for value in row[1:5]] for row in expression_table()[1:]
     ], "the others' expression stays"
+
+
+def test_genes_that_nobody_new_is_measured_for_are_counted(four: Path, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "three.tsv", expression_table()[:4])
+    added = add_people(str(four), replace(new_people(tmp_path / "new"), expression=table), Quiet())
+    assert added.left_out["measured genes that are measured in no new person"] == 1
+    assert np.isnan(open_store(four).read("expression/observed", 3)).tolist() == [False] * 4 + [True] * 2
 
 
 def test_what_is_taken_out_of_expression_is_taken_out_of_everybodys(tmp_path: Path) -> None:

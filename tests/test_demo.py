@@ -4,22 +4,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from pdstore.query import query_gene
 from pdstore.schema import deviations
 from pdstore.sources.simulate import SIGN_TURNED
 from pdstore.store import open_store
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def demo(pdstore: Program, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    done = pdstore("demo", folder)
-    assert done.returncode == 0, done.stderr
-    return folder, done.stdout
 
 
 def test_one_gene_is_predicted_well_and_one_with_the_wrong_sign(demo: tuple[Path, str]) -> None:

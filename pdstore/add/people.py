@@ -25,7 +25,7 @@ from pdstore.sources.genome_build import agreed_build
 from pdstore.sources.text import file_sha256
 from pdstore.sources.vcf import convert_to_vcf_zarr, read_vcf_headers
 from pdstore.stages.expression import Adjustment, write_expression
-from pdstore.stages.genotypes import variants_a_chunk
+from pdstore.stages.genotypes import Unphased, variants_a_chunk
 from pdstore.status import require_sound
 from pdstore.store import Store, create_store, mark_complete
 
@@ -47,12 +47,15 @@ class NewPeople:
         Covariates of everybody, where the store has covariates.
     sample_map : Path or None
         Names of people in the genotypes and in the expression, where they differ.
+    unphased : {"error", "reference"} or None
+        What becomes of heterozygotes without a phase; what the store was made with, where not given.
     """
 
     vcf: Sequence[Path]
     expression: Path
     covariates: Path | None = None
     sample_map: Path | None = None
+    unphased: Unphased | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def add_people(url: str, new: NewPeople, progress: Progress) -> Counts:
         progress.copying(store.size_on_disk(""))
         out = create_store(grown)
         files = ChunkFiles(out, progress, link=True)
-        unphased = (store.attributes.get("options") or {}).get("unphased", "error")
+        unphased = new.unphased or (store.attributes.get("options") or {}).get("unphased", "error")
         for reason, count in append_genotypes(out, store, converted, cohort.new, unphased, files).items():
             added.leave_out(reason, count)
         for group in ("genes", "reference"):
@@ -154,6 +157,8 @@ def _read_cohort(store: Store, sample_names: Sequence[str], new: NewPeople, adde
     for reason, count in found.left_out.items():
         if reason != "people without expression":
             added.leave_out(reason, count)
+    unmeasured = np.isnan(found.observed[:, is_new]).all(axis=1) & ~np.isnan(observed).all(axis=1)
+    added.leave_out("measured genes that are measured in no new person", int(unmeasured.sum()))
     added.taken["new people"] = len(chosen)
     added.taken["people now"] = len(held) + len(chosen)
     everybody = [*names[: len(held)], *(names[len(held) + person] for person in chosen)]

@@ -17,7 +17,7 @@ from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.onehot import reverse_complement
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.enformer_weights import OFFICIAL, EnformerSizes, local_weights, read_sizes, weights_digest
-from pdstore.models.protocol import NO_OPTIONS, ModelDescription, ModelOptions
+from pdstore.models.protocol import NO_OPTIONS, EngineName, ModelDescription, ModelOptions
 from pdstore.models.tracks import format_ranges, parse_ranges, read_track_descriptions, select_tracks
 
 PUBLISHED_TRACK = "CAGE:brain, adult,"
@@ -45,11 +45,13 @@ class Enformer:
     ----------
     network : enformer_pytorch.Enformer
         The network, with all its heads.
+    engine : EnformerEngine or None
+        What predicts windows that are nearly a reference window; None where the plain network is asked for.
     """
 
     name: ClassVar[str] = "enformer"
     takes: ClassVar[frozenset[str]] = frozenset(
-        ("targets", "tracks", "bins", "head", "use_tf_gamma", "precision", "ensemble", "batch_size")
+        ("targets", "tracks", "bins", "head", "use_tf_gamma", "precision", "ensemble", "batch_size", "engine")
     )
 
     def __init__(
@@ -73,6 +75,11 @@ class Enformer:
         self._options, self._device, self._head = options, device, selection.head
         self._tracks = bins_from(selection.tracks, device)
         self._bins = bins_from(selection.bins, device)
+        self.engine = None
+        if engine_of(options) == "incremental":
+            from pdstore.models.enformer_engine import EnformerEngine
+
+            self.engine = EnformerEngine(self.network, sizes.rows, self._bins, self._tracks, selection.head)
         # The reverse complement is read from the other end: its bins stand in the opposite order.
         self._bins_reversed = bins_from([sizes.target_length - 1 - bin_ for bin_ in selection.bins], device)
 
@@ -185,6 +192,15 @@ def shift_window(onehot: NDArray[np.bool_], shift: int) -> NDArray[np.bool_]:
     return shifted
 
 
+def engine_of(options: ModelOptions) -> EngineName:
+    """The engine that is asked for; raises `UsageError` for what only the plain network does."""
+    of_plain = [f"--precision {options.precision}"] if options.precision == "bf16" else []
+    of_plain += ["--ensemble"] if options.ensemble else []
+    if options.engine == "incremental" and of_plain:
+        raise UsageError(f"--engine incremental has no {of_plain[0]}: leave one of them out")
+    return options.engine or "plain"
+
+
 def _given(weights: Path | None) -> Path:
     if weights is None:
         raise ModelError(
@@ -259,14 +275,18 @@ def _description(sizes: EnformerSizes, selection: _Selection, options: ModelOpti
         "precision": options.precision,
         "ensemble": f"shifts {SHIFTS[0]} to {SHIFTS[-1]} bp, both strands" if options.ensemble else "none",
     }
+    engine = engine_of(options)
+    if engine != "plain":
+        # Effects are differences in the last bits of an output: those of one gene have one engine.
+        recorded["engine"] = engine
     return ModelDescription(
         _window(sizes),
         len(selection.bins),
         selection.track_names,
         "sum",
         recorded,
-        # Some seconds on a GPU, some minutes on a CPU.
-        windows_per_block=64 if device.startswith("cuda") else 16,
+        # Some seconds on a GPU, some minutes on a CPU; the more, the more is shared.
+        windows_per_block=64 if device.startswith("cuda") or engine == "incremental" else 16,
     )
 
 

@@ -13,6 +13,7 @@ from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.device import in_model_thread
 
 Precision = Literal["float32", "tf32", "bf16"]
+EngineName = Literal["incremental", "plain"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class ModelOptions:
         Whether an output is the mean over shifts of the window and its reverse complement.
     batch_size : int, optional
         Windows in the network at once; changes outputs in their last bits only.
+    engine : {"incremental", "plain"}, optional
+        Whether what windows share with the reference is computed once; changes outputs in their last bits only.
     """
 
     targets: Path | None = None
@@ -47,10 +50,13 @@ class ModelOptions:
     precision: Precision = "float32"
     ensemble: bool = False
     batch_size: int | None = None
+    engine: EngineName | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):
             raise UsageError(f"precision {self.precision!r} is none of {', '.join(get_args(Precision))}")
+        if self.engine not in (None, *get_args(EngineName)):
+            raise UsageError(f"engine {self.engine!r} is none of {', '.join(get_args(EngineName))}")
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"batch size {self.batch_size}: at least one window is needed")
 
@@ -147,8 +153,30 @@ class Model(Protocol):
         ...
 
 
+class Engine(Protocol):
+    """What predicts windows that are nearly alike faster than one by one."""
+
+    def predict(self, reference: NDArray[np.bool_], onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Outputs for windows.
+
+        Parameters
+        ----------
+        reference : ndarray of bool, shape (positions, 4)
+            A window that they are nearly like; A, C, G, T; N is all zeros.
+        onehot : ndarray of bool, shape (windows, positions, 4)
+            Any number of windows.
+
+        Returns
+        -------
+        ndarray of float32, shape (windows, bins, tracks)
+        """
+        ...
+
+
 class SequenceModel(Model, Protocol):
     """A model from sequence windows to tracks.
+
+    A model may have an attribute `engine`, an `Engine` or None, for windows that are nearly a reference window.
 
     Attributes
     ----------
@@ -244,8 +272,10 @@ class DosageModel(Model, Protocol):
         ...
 
 
-def predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Outputs for any number of windows, in batches of the one size `model.batch_size`.
+def predict_in_batches(
+    model: SequenceModel, windows: NDArray[np.bool_], reference: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Outputs for any number of windows: by the model's engine, or in batches of the one size `model.batch_size`.
 
     The last batch is filled up with windows of zeros: matrix products of other sizes differ in the last bits, and a
     block's result must depend on the block alone. All calls of a process run in one thread.
@@ -256,11 +286,16 @@ def predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDAr
         The model.
     windows : ndarray of bool, shape (windows, positions, 4)
         A, C, G, T; N is all zeros.
+    reference : ndarray of bool, shape (positions, 4)
+        The reference window, which they are nearly like.
 
     Returns
     -------
     ndarray of float32, shape (windows, bins, tracks)
     """
+    engine: Engine | None = getattr(model, "engine", None)
+    if engine is not None:
+        return in_model_thread(engine.predict, reference, windows)
     return in_model_thread(_predict_in_batches, model, windows)
 
 

@@ -57,22 +57,21 @@ class Attributions:
         model = self.model.load()
         require_same_model(store, self.group, self.model, model)
         window = read_gene_window(store, self.model.window, gene)
+        reference = read_reference_window(store, self.model.window, gene)
         if part == 0:
-            # The baseline of the effects: a batch of another size than the alleles' would differ in the last bits.
-            reference = read_reference_window(store, self.model.window, gene)
-            store.write(f"{self.group}/reference_tracks", gene, predict_in_batches(model, reference[None])[0])
+            # The baseline of the effects: computed otherwise than the alleles', it would differ in the last bits.
+            of_reference = predict_in_batches(model, reference[None], reference)[0]
+            store.write(f"{self.group}/reference_tracks", gene, of_reference)
         run = run_length(store, self._tracks)
         _, variants, *of_a_variant = store.array(self._tracks).shape
         first, last = part * run, min((part + 1) * run, variants)
         alternates = np.full((last - first, *of_a_variant), np.nan, dtype=np.float32)
         scored = np.flatnonzero(window.scored)
         scored = scored[(window.columns[scored] >= first) & (window.columns[scored] < last)]
-        for start in range(0, len(scored), model.batch_size):
-            batch = scored[start : start + model.batch_size]
-            alone = np.zeros((len(batch), len(window.columns)), dtype=bool)
-            alone[np.arange(len(batch)), batch] = True
-            windows = haplotype_windows(self.model.window, window.stretch, window.alleles, alone)
-            alternates[window.columns[batch] - first] = predict_in_batches(model, windows)
+        alone = np.zeros((len(scored), len(window.columns)), dtype=bool)
+        alone[np.arange(len(scored)), scored] = True
+        windows = haplotype_windows(self.model.window, window.stretch, window.alleles, alone)
+        alternates[window.columns[scored] - first] = predict_in_batches(model, windows, reference)
         store.write(self._tracks, (gene, slice(first, last)), alternates)
 
     def gather(self, store: Store) -> None:

@@ -87,9 +87,10 @@ class Predictions:
         count = int(store.read(f"{self._windows}/haplotype_count", gene))
         _, haplotypes, *of_a_haplotype = store.array(self._tracks).shape
         start = part * run
+        reference = read_reference_window(store, self.model.window, gene)
         if part == 0:
-            reference = read_reference_window(store, self.model.window, gene)
-            store.write(f"{self.group}/reference_tracks", gene, predict_in_batches(model, reference[None])[0])
+            of_reference = predict_in_batches(model, reference[None], reference)[0]
+            store.write(f"{self.group}/reference_tracks", gene, of_reference)
         windows = store.read(f"{self._windows}/haplotype_onehot", (gene, slice(start, min(start + run, count))))
         # A whole chunk: NaN behind the last haplotype.
         tracks = np.full((min(run, haplotypes - start), *of_a_haplotype), np.nan, np.float32)
@@ -97,7 +98,7 @@ class Predictions:
         if self._kept in store:
             tracks = store.read_if_filled(self._kept, rows)
         new = np.flatnonzero(np.isnan(tracks[: len(windows)]).any(axis=(1, 2)))
-        tracks[new] = predict_in_batches(model, windows[new])
+        tracks[new] = predict_in_batches(model, windows[new], reference)
         store.write(self._tracks, rows, tracks)
 
     def gather(self, store: Store) -> None:

@@ -26,8 +26,8 @@ def test_reference_predictions_equal_the_published_ones(geuvadis: Path) -> None:
 def test_a_window_predicts_the_same_in_any_company(xpresso: ModelReference) -> None:
     model = xpresso.load()
     windows = np.eye(4, dtype=bool)[np.random.default_rng(0).integers(4, size=(6, 10_500))]
-    together = predict_in_batches(model, windows)
-    alone = np.concatenate([predict_in_batches(model, window[None]) for window in windows])
+    together = predict_in_batches(model, windows, windows[0])
+    alone = np.concatenate([predict_in_batches(model, window[None], window) for window in windows])
     assert np.array_equal(together, alone)
     one_by_one = np.concatenate([model.predict(window[None]) for window in windows])
     np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-5)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from once import Once
 from quiet import Quiet
 from viewer_page import Watched
 from viewer_stores import MIN_PEOPLE, damage, make_hostile, make_tables, published
@@ -55,40 +56,52 @@ def chromium() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="session")
-def summary(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def summary(filled: Path, once: Once) -> Path:
     """The filled store as a published summary, in a folder: not to be written to."""
-    path = tmp_path_factory.mktemp("summary") / "summary"
-    publish(str(filled), str(path), "summary", Quiet())
-    return path
+
+    def share(folder: Path) -> Path:
+        publish(str(filled), str(folder / "summary"), "summary", Quiet())
+        return folder / "summary"
+
+    return once("summary", share)
 
 
 @pytest.fixture(scope="session")
-def full(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def full(filled: Path, once: Once) -> Path:
     """The filled store published whole, in a folder: not to be written to."""
-    path = tmp_path_factory.mktemp("full") / "full"
-    publish(str(filled), str(path), "full", Quiet(), individual_level=True)
-    return path
+
+    def share(folder: Path) -> Path:
+        publish(str(filled), str(folder / "full"), "full", Quiet(), individual_level=True)
+        return folder / "full"
+
+    return once("full", share)
 
 
 @pytest.fixture(scope="session")
-def sasse2023(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sasse2023(shared_data: Path, once: Once) -> Path:
     """The published tables as a store, published: not to be written to."""
-    path = tmp_path_factory.mktemp("sasse2023")
-    import_tables(path / "sasse.zarr", "sasse2023", shared_data / "sasse2023")
-    publish(str(path / "sasse.zarr"), str(path / "published"), "summary", Quiet())
-    return path / "published"
+
+    def share(folder: Path) -> Path:
+        import_tables(folder / "sasse.zarr", "sasse2023", shared_data / "sasse2023")
+        publish(str(folder / "sasse.zarr"), str(folder / "published"), "summary", Quiet())
+        return folder / "published"
+
+    return once("sasse2023", share)
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, filled: Path) -> Path:
+def site(filled: Path, once: Once) -> Path:
     """A folder of published stores, to which a test may add others."""
-    folder = tmp_path_factory.mktemp("site")
-    published(folder / "full", filled)
-    publish(str(filled), str(folder / "summary"), "summary", Quiet(), min_carriers=MIN_PEOPLE)
-    published(folder / "hostile", filled, make_hostile)
-    published(folder / "tables", filled, make_tables)
-    damage(published(folder / "damaged", filled))
-    return folder
+
+    def share(folder: Path) -> Path:
+        published(folder / "full", filled)
+        publish(str(filled), str(folder / "summary"), "summary", Quiet(), min_carriers=MIN_PEOPLE)
+        published(folder / "hostile", filled, make_hostile)
+        published(folder / "tables", filled, make_tables)
+        damage(published(folder / "damaged", filled))
+        return folder
+
+    return once("site", share)
 
 
 @pytest.fixture(scope="session")

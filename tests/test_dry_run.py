@@ -62,9 +62,9 @@ def fill_counting(
     with monkeypatch.context() as patched:
         for name in ("predictions", "attributions"):
 
-            def counted(model: Any, windows: Any, name: str = name) -> Any:
+            def counted(model: Any, windows: Any, reference: Any, name: str = name) -> Any:
                 run_for[name] += len(windows)
-                return predict_in_batches(model, windows)
+                return predict_in_batches(model, windows, reference)
 
             patched.setattr(getattr(pdstore.stages, name), "predict_in_batches", counted)
         for name in STAGES:

@@ -202,7 +202,7 @@ def test_a_stage_whose_input_is_missing_says_what_to_fill(unfilled: Path, cnn: M
     Predictions(cnn).prepare(store)
     with pytest.raises(MissingDataError, match="run pdstore fill windows"):
         Predictions(cnn).pending(store, [0])
-    with pytest.raises(MissingDataError, match="no group attributions/cnn: run pdstore fill"):
+    with pytest.raises(MissingDataError, match=r"no group attributions/cnn: it has .*; run pdstore fill"):
         Statistics(cnn).prepare(store)
     Attributions(cnn).prepare(store)
     Statistics(cnn).prepare(store)

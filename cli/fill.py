@@ -76,7 +76,7 @@ def command(
         Path | None, typer.Option("--readout-weights", help="CSV with the weights of the elastic net.")
     ] = None,
     precision: Annotated[
-        Literal["float32", "tf32", "bf16"],
+        Literal["float32", "tf32", "bf16", "delta-bf16"],
         typer.Option("--precision", help="Arithmetic; the README says what less than float32 costs."),
     ] = "float32",
     engine: Annotated[
@@ -84,7 +84,7 @@ def command(
         typer.Option(
             "--engine",
             help="Compute what windows change of the reference (Enformer), or each window whole.",
-            show_default="plain",
+            show_default="incremental, where it does what is asked for",
         ),
     ] = None,
     batch_size: Annotated[

@@ -75,6 +75,13 @@ class ModelError(PdstoreError):
     kind = "model"
 
 
+class PrecisionError(ModelError):
+    """Arithmetic that is faster gives other numbers than it may."""
+
+    kind = "precision"
+    exit_status = 1
+
+
 class UsageError(PdstoreError):
     """Options that contradict each other or lack one another."""
 

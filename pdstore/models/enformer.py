@@ -79,7 +79,10 @@ class Enformer:
         if engine_of(options) == "incremental":
             from pdstore.models.enformer_engine import EnformerEngine
 
-            self.engine = EnformerEngine(self.network, sizes.rows, self._bins, self._tracks, selection.head)
+            differences = options.precision == "delta-bf16"
+            self.engine = EnformerEngine(
+                self.network, sizes.rows, self._bins, self._tracks, selection.head, differences
+            )
         # The reverse complement is read from the other end: its bins stand in the opposite order.
         self._bins_reversed = bins_from([sizes.target_length - 1 - bin_ for bin_ in selection.bins], device)
 
@@ -193,12 +196,18 @@ def shift_window(onehot: NDArray[np.bool_], shift: int) -> NDArray[np.bool_]:
 
 
 def engine_of(options: ModelOptions) -> EngineName:
-    """The engine that is asked for; raises `UsageError` for what only the plain network does."""
-    of_plain = [f"--precision {options.precision}"] if options.precision == "bf16" else []
+    """The engine that is asked for, or the one that does what is; raises `UsageError` where that one does not."""
+    of_plain = ["--precision bf16"] if options.precision == "bf16" else []
     of_plain += ["--ensemble"] if options.ensemble else []
-    if options.engine == "incremental" and of_plain:
-        raise UsageError(f"--engine incremental has no {of_plain[0]}: leave one of them out")
-    return options.engine or "plain"
+    of_incremental = ["--precision delta-bf16"] if options.precision == "delta-bf16" else []
+    engine = options.engine or ("plain" if of_plain else "incremental")
+    for other in of_plain if engine == "incremental" else of_incremental:
+        raise UsageError(
+            f"--engine {engine} has no {other}: leave one of them out"
+            if options.engine
+            else f"{of_plain[0]} and {other} do not go together: leave one of them out"
+        )
+    return engine
 
 
 def _given(weights: Path | None) -> Path:

@@ -1,9 +1,13 @@
 """An Enformer that computes what a window changes of a reference window, and only what the target bins need.
 
-The numbers are those of the plain network but for rounding: sums are taken in another order.
+In float32 the numbers are those of the plain network but for rounding: sums are taken in another order. With
+differences in bfloat16, the effects of windows are, and that is measured on some of them.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,20 +15,49 @@ import numpy as np
 import torch
 from enformer_pytorch.modeling_enformer import get_positional_embed
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from pdstore.errors import PrecisionError
+from pdstore.models.difference_transformer import DifferenceTransformer
 from pdstore.models.relative_transformer import Layer, Norm, transformed
-from pdstore.models.shared_tower import ReferenceTower, Stage
+from pdstore.models.shared_tower import ReferenceTower, Stage, gather
+
+LARGEST_EFFECT_ERROR = 0.02
+"""Of differences in bfloat16: relative to the effects."""
+_WINDOWS_A_CHECK = 32
+"""One of so many windows is computed in float32, too."""
+_ROUNDING = 3e-6
+"""What float32 itself leaves uncertain of an output."""
 
 _Affine = tuple[Tensor, Tensor]
 """Scale and shift of a batch norm that is not trained."""
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The transformer's input for a window.
+
+    Attributes
+    ----------
+    values : Tensor, shape (rows, features)
+        Its rows.
+    projected : Tensor or None
+        What the first layer's projections make of them, where that is known.
+    changed : Tensor of int64
+        Which rows differ from the reference's.
+    """
+
+    values: Tensor
+    projected: Tensor | None
+    changed: Tensor
+
+
 class EnformerEngine:
     """The same function as `outputs_at` of the plain network, for windows that are nearly a reference window.
 
-    Keeps the stages of the last reference (0.65 GB of the published network), and must be called from one thread.
+    Keeps the stages of the last reference: 0.7 GB of the published network, with differences 1.9 GB. Must be called
+    from one thread.
 
     Parameters
     ----------
@@ -36,14 +69,19 @@ class EnformerEngine:
         Which bins of the cropped output, and which tracks of the head.
     head : str
         Which head.
+    differences : bool
+        Whether the transformer computes differences from the reference, in bfloat16.
     """
 
-    def __init__(self, network: Any, rows: int, bins: Tensor, tracks: Tensor, head: str) -> None:
+    def __init__(
+        self, network: Any, rows: int, bins: Tensor, tracks: Tensor, head: str, differences: bool = False
+    ) -> None:
         self._device = str(bins.device)
         self._stages = _stages(network)
+        self._targets = [int(bin_) + (rows - network.target_length) // 2 for bin_ in bins]
         with torch.inference_mode():
             self._layers = [_layer(block, rows, network.use_tf_gamma) for block in network.transformer]
-        self._targets = [int(bin_) + (rows - network.target_length) // 2 for bin_ in bins]
+            self._transformer = DifferenceTransformer(self._layers, self._targets) if differences else None
         norm, _, pointwise = network.final_pointwise[1]
         self._last_norm = _affine(norm)
         self._pointwise = (pointwise.weight[:, :, 0], pointwise.bias)
@@ -51,6 +89,7 @@ class EnformerEngine:
         self._head = (linear.weight[tracks], linear.bias[tracks])
         self._reference: NDArray[np.bool_] | None = None
         self._tower: ReferenceTower | None = None
+        self._projected: Tensor | None = None
 
     @property
     def rows_computed(self) -> int:
@@ -70,11 +109,20 @@ class EnformerEngine:
         Returns
         -------
         ndarray of float32, shape (windows, bins, tracks)
+
+        Raises
+        ------
+        PrecisionError
+            With differences: their effects are further from those in float32 than `LARGEST_EFFECT_ERROR`. Held against
+            each other over one in 32 windows, those with the largest effects.
         """
         found = np.empty((len(onehot), len(self._targets), len(self._head[1])), dtype=np.float32)
         with torch.inference_mode():
-            for window, rows in enumerate(self._tower_of(reference).outputs(onehot)):
-                found[window] = self._output(transformed(self._layers, rows, self._targets)).cpu().numpy()
+            tower = self._tower_of(reference)
+            for window, outputs in enumerate(self._each(self._outputs, self._rows(tower, onehot))):
+                found[window] = outputs
+            if self._transformer is not None and len(onehot):
+                self._check_effects(tower, onehot, found)
         return found
 
     def _tower_of(self, reference: NDArray[np.bool_]) -> ReferenceTower:
@@ -83,11 +131,90 @@ class EnformerEngine:
             self._tower = None
             self._tower = ReferenceTower(self._stages, reference, self._device)
             self._reference = np.array(reference)
+            if self._transformer is not None:
+                self._transformer.keep(_of_reference(self._tower).values)
+            else:
+                self._projected = self._layers[0].project(self._tower.values)
         return self._tower
 
-    def _output(self, rows: Tensor) -> Tensor:
+    def _rows(self, tower: ReferenceTower, onehot: NDArray[np.bool_]) -> Iterator[_Rows]:
+        """The transformer's input for windows."""
+        for new, numbers in tower.outputs(onehot):
+            # The first projections are of single rows, too: once for all windows that share them.
+            projected = None if self._projected is None else self._layers[0].project(new)
+            for of_window in numbers:
+                yield _Rows(
+                    gather(tower.values, new, of_window),
+                    None if self._projected is None else gather(self._projected, projected, of_window),
+                    torch.from_numpy(np.flatnonzero(of_window != tower.numbers)).to(self._device),
+                )
+
+    def _outputs(self, rows: _Rows) -> NDArray[np.float32]:
+        if self._transformer is None:
+            return self._exact(rows)
+        return self._read_out(self._transformer.outputs(rows.values, rows.changed))
+
+    def _exact(self, rows: _Rows) -> NDArray[np.float32]:
+        """Outputs in float32."""
+        return self._read_out(transformed(self._layers, rows.values, self._targets, rows.projected))
+
+    def _each(
+        self, function: Callable[[_Rows], NDArray[np.float32]], windows: Iterable[_Rows]
+    ) -> Iterator[NDArray[np.float32]]:
+        """A function of every window: on a CPU each in one thread, as many at once as torch has threads.
+
+        So no thread waits for another within a window, and outputs do not depend on the number of threads.
+        """
+        threads = torch.get_num_threads()
+        if self._device != "cpu":
+            yield from map(function, windows)
+            return
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                waiting: deque[Future[NDArray[np.float32]]] = deque()
+                for rows in windows:
+                    waiting.append(pool.submit(_inferring, function, rows))
+                    # No more rows are gathered than threads can take.
+                    if len(waiting) > threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+        finally:
+            # Of some libraries beneath torch the number is the process's.
+            torch.set_num_threads(threads)
+
+    def _check_effects(self, tower: ReferenceTower, onehot: NDArray[np.bool_], found: NDArray[np.float32]) -> None:
+        """Raise `PrecisionError` where effects are not those in float32."""
+        (reference,) = self._each(self._exact, [_of_reference(tower)])
+        effects = found.astype(np.float64) - reference
+        sizes = np.abs(effects).mean(axis=(1, 2))
+        largest = np.argsort(-sizes, kind="stable")[: max(1, len(onehot) // _WINDOWS_A_CHECK)]
+        exact = self._each(self._exact, self._rows(tower, onehot[largest]))
+        for effect, expected in zip(effects[largest], (of.astype(np.float64) - reference for of in exact), strict=True):
+            error, size = float(np.linalg.norm(effect - expected)), float(np.linalg.norm(expected))
+            if not error <= LARGEST_EFFECT_ERROR * size + _ROUNDING * float(np.linalg.norm(reference)):
+                raise PrecisionError(
+                    f"--precision delta-bf16 misses the effect of a window by {error / size:.1%}, more than the "
+                    f"{LARGEST_EFFECT_ERROR:.0%} that are allowed: fill with --precision float32"
+                )
+
+    def _read_out(self, rows: Tensor) -> NDArray[np.float32]:
+        """Outputs at the target bins, of the transformer's output there: shape (bins, tracks)."""
         hidden = functional.linear(_activated(rows, self._last_norm), *self._pointwise)
-        return functional.softplus(functional.linear(_gelu(hidden), *self._head))
+        tracks = functional.softplus(functional.linear(_gelu(hidden), *self._head))
+        outputs: NDArray[np.float32] = tracks.cpu().numpy()
+        return outputs
+
+
+def _inferring(function: Callable[[_Rows], NDArray[np.float32]], rows: _Rows) -> NDArray[np.float32]:
+    # The mode is a thread's own.
+    with torch.inference_mode():
+        return function(rows)
+
+
+def _of_reference(tower: ReferenceTower) -> _Rows:
+    nothing = torch.empty(0, dtype=torch.int64, device=tower.values.device)
+    return _Rows(gather(tower.values, None, tower.numbers), None, nothing)
 
 
 def _stages(network: Any) -> Sequence[Stage]:
@@ -125,11 +252,7 @@ def _convolved_and_pooled(
 
 def _layer(block: Any, rows: int, use_tf_gamma: bool) -> Layer:
     (norm, attention, _), network = block[0].fn, block[1].fn
-    heads, features = attention.heads, attention.to_q.in_features
-
-    def by_head(linear: nn.Linear) -> Tensor:
-        return linear.weight.view(heads, -1, features)
-
+    heads = attention.heads
     positions = get_positional_embed(
         rows,
         attention.num_rel_pos_features,
@@ -139,9 +262,9 @@ def _layer(block: Any, rows: int, use_tf_gamma: bool) -> Layer:
     )
     relative_key = attention.to_rel_k(positions).view(len(positions), heads, -1).permute(1, 2, 0).contiguous()
     return Layer(
-        query=by_head(attention.to_q) * attention.scale,
-        key=by_head(attention.to_k),
-        value=by_head(attention.to_v),
+        projections=torch.cat([attention.to_q.weight * attention.scale, attention.to_k.weight, attention.to_v.weight]),
+        heads=heads,
+        key_features=attention.to_q.out_features // heads,
         relative_key=relative_key,
         content_bias=attention.rel_content_bias[0],
         position_bias=attention.rel_pos_bias[0],

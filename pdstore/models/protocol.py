@@ -12,7 +12,7 @@ from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.device import in_model_thread
 
-Precision = Literal["float32", "tf32", "bf16"]
+Precision = Literal["float32", "tf32", "bf16", "delta-bf16"]
 EngineName = Literal["incremental", "plain"]
 
 
@@ -32,8 +32,8 @@ class ModelOptions:
         Which of several heads.
     use_tf_gamma : bool, optional
         Whether the relative positions of an Enformer are TensorFlow's.
-    precision : {"float32", "tf32", "bf16"}
-        Arithmetic of the network.
+    precision : {"float32", "tf32", "bf16", "delta-bf16"}
+        Arithmetic of the network; delta-bf16 is bfloat16 for differences from the reference alone.
     ensemble : bool
         Whether an output is the mean over shifts of the window and its reverse complement.
     batch_size : int, optional

@@ -6,14 +6,15 @@ of the target rows are computed, and its keys and values are never formed: their
 queries, and to the few averages, instead of to every row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-_QUERIES_AT_ONCE = 192
+QUERIES_AT_ONCE = 96
+"""Queries whose attention is computed together."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ class Layer:
 
     Attributes
     ----------
-    query, key, value : Tensor, shape (heads, features of a key or value, features)
-        Projections; the query's is scaled.
+    projections : Tensor, shape (heads x features of queries, keys and values, features)
+        Of queries, which are scaled, then of keys, then of values; each head by head.
+    heads, key_features : int
+        Heads, and features of a query or key of one.
     relative_key : Tensor, shape (heads, features of a key, 2 rows - 1)
         Keys of relative positions, from 1 - rows to rows - 1.
     content_bias, position_bias : Tensor, shape (heads, 1, features of a key)
@@ -46,9 +49,9 @@ class Layer:
         Layer norms.
     """
 
-    query: Tensor
-    key: Tensor
-    value: Tensor
+    projections: Tensor
+    heads: int
+    key_features: int
     relative_key: Tensor
     content_bias: Tensor
     position_bias: Tensor
@@ -58,51 +61,70 @@ class Layer:
     before_attention: Norm
     before_network: Norm
 
-    def __post_init__(self) -> None:
-        projections = torch.cat([part.flatten(0, 1) for part in (self.query, self.key, self.value)])
-        object.__setattr__(self, "_projections", projections)
+    @property
+    def projected_sizes(self) -> list[int]:
+        """How many of the projected features are queries, keys and values."""
+        of_keys = self.heads * self.key_features
+        return [of_keys, of_keys, len(self.projections) - 2 * of_keys]
 
-    def every_row(self, rows: Tensor) -> Tensor:
-        """The layer's output for all rows: shape (rows, features), as given."""
-        projected = functional.linear(self.before_attention(rows), self._projections)  # type: ignore[attr-defined]
-        rows = rows + functional.linear(self._attention(projected), *self.out)
-        return self._network(rows)
+    def project(self, rows: Tensor) -> Tensor:
+        """Queries, keys and values of rows, in one: shape (rows, heads x features of all three)."""
+        return functional.linear(self.before_attention(rows), self.projections)
+
+    def every_row(self, rows: Tensor, projected: Tensor | None = None) -> Tensor:
+        """The layer's output for all rows: shape (rows, features), as given.
+
+        Parameters
+        ----------
+        rows : Tensor, shape (rows, features)
+            Its input.
+        projected : Tensor, optional
+            What `project` makes of them, where that is known.
+        """
+        attended = self.attention(self.project(rows) if projected is None else projected)
+        return self._network(rows + functional.linear(attended, *self.out))
 
     def target_rows(self, rows: Tensor, targets: Sequence[int]) -> Tensor:
         """The layer's output for some rows: shape (targets, features)."""
-        heads, _, features = self.key.shape
+        count, features = rows.shape
+        heads = self.heads
+        of_query, of_key, of_value = (
+            part.view(heads, -1, features) for part in self.projections.split(self.projected_sizes)
+        )
         normed = self.before_attention(rows)
         chosen = rows[list(targets)]
-        query = torch.einsum("tf,hkf->htk", normed[list(targets)], self.query)
-        of_rows = torch.bmm(query + self.content_bias, self.key).flatten(0, 1) @ normed.T
+        query = torch.einsum("tf,hkf->htk", normed[list(targets)], of_query)
+        of_rows = torch.bmm(query + self.content_bias, of_key).flatten(0, 1) @ normed.T
         relative = torch.bmm(query + self.position_bias, self.relative_key)
-        count = len(rows)
         shifted = [relative[:, i, count - 1 - row : 2 * count - 1 - row] for i, row in enumerate(targets)]
         weights = torch.softmax(of_rows.view(heads, len(targets), count) + torch.stack(shifted, 1), -1)
         average = (weights.flatten(0, 1) @ normed).view(heads, len(targets), features)
-        attended = torch.einsum("htf,hvf->thv", average, self.value).flatten(1)
+        attended = torch.einsum("htf,hvf->thv", average, of_value).flatten(1)
         return self._network(chosen + functional.linear(attended, *self.out))
 
-    def _attention(self, projected: Tensor) -> Tensor:
-        """Averages of values: shape (rows, heads x features of a value)."""
-        count, heads = len(projected), len(self.query)
-        sizes = [part.shape[0] * part.shape[1] for part in (self.query, self.key, self.value)]
-        query, key, value = (part.view(count, heads, -1).transpose(0, 1) for part in projected.split(sizes, dim=1))
+    def attention(self, projected: Tensor, tell: Callable[[Tensor], None] | None = None) -> Tensor:
+        """Averages of values: shape (rows, heads x features of a value).
+
+        Parameters
+        ----------
+        projected : Tensor, shape (rows, heads x features of queries, keys and values)
+            What `project` makes of all rows.
+        tell : callable, optional
+            Told the weights of each block of queries: shape (heads, queries, rows).
+        """
+        count, heads = len(projected), self.heads
+        query, key, value = (by_head(part, heads) for part in projected.split(self.projected_sizes, dim=1))
         of_content, of_position = query + self.content_bias, query + self.position_bias
         key = key.transpose(1, 2)
         attended = projected.new_empty(count, heads, value.shape[-1])
-        for start in range(0, count, _QUERIES_AT_ONCE):
-            stop = min(start + _QUERIES_AT_ONCE, count)
-            queries = stop - start
-            # Offsets of the block's last query to the first row, up to those of its first query to the last row.
-            width = count + queries - 1
-            relative = torch.bmm(
-                of_position[:, start:stop], self.relative_key[:, :, count - stop : count - stop + width]
-            )
-            # A query's offsets begin one before those of the query above it.
-            shifted = relative.as_strided((heads, queries, count), (queries * width, width - 1, 1), queries - 1)
-            logits = torch.baddbmm(shifted, of_content[:, start:stop], key)
-            attended[start:stop] = torch.bmm(torch.softmax(logits, -1), value).transpose(0, 1)
+        for start in range(0, count, QUERIES_AT_ONCE):
+            stop = min(start + QUERIES_AT_ONCE, count)
+            relative = torch.bmm(of_position[:, start:stop], offsets_of(self.relative_key, start, stop))
+            logits = torch.baddbmm(by_row(relative, count), of_content[:, start:stop], key)
+            weights = torch.softmax(logits, -1)
+            if tell is not None:
+                tell(weights)
+            attended[start:stop] = torch.bmm(weights, value).transpose(0, 1)
         return attended.flatten(1)
 
     def _network(self, rows: Tensor) -> Tensor:
@@ -110,7 +132,30 @@ class Layer:
         return rows + functional.linear(widened, *self.narrow)
 
 
-def transformed(layers: Sequence[Layer], rows: Tensor, targets: Sequence[int]) -> Tensor:
+def by_head(rows: Tensor, heads: int) -> Tensor:
+    """Features of each head apart: shape (rows, heads x features) → (heads, rows, features)."""
+    return rows.view(len(rows), heads, -1).transpose(0, 1)
+
+
+def offsets_of(relative_key: Tensor, start: int, stop: int) -> Tensor:
+    """Of the keys of relative positions, those that a block of queries needs: a view.
+
+    From the offset of its last query to the first row, up to that of its first query to the last row.
+    """
+    count = (relative_key.shape[-1] + 1) // 2
+    return relative_key[:, :, count - stop : 2 * count - start - 1]
+
+
+def by_row(relative: Tensor, count: int) -> Tensor:
+    """Products with `offsets_of` a block of queries, by row: shape (heads, queries, rows), a view."""
+    heads, queries, width = relative.shape
+    # A query's offsets begin one before those of the query above it.
+    return relative.as_strided((heads, queries, count), (queries * width, width - 1, 1), queries - 1)
+
+
+def transformed(
+    layers: Sequence[Layer], rows: Tensor, targets: Sequence[int], projected: Tensor | None = None
+) -> Tensor:
     """Output of a transformer at some rows.
 
     Parameters
@@ -121,11 +166,13 @@ def transformed(layers: Sequence[Layer], rows: Tensor, targets: Sequence[int]) -
         Its input.
     targets : sequence of int
         The rows that are wanted.
+    projected : Tensor, optional
+        What `project` of the first layer makes of its input, where that is known.
 
     Returns
     -------
     Tensor, shape (targets, features)
     """
     for layer in layers[:-1]:
-        rows = layer.every_row(rows)
+        rows, projected = layer.every_row(rows, projected), None
     return layers[-1].target_rows(rows, targets)

@@ -57,7 +57,7 @@ class _Level:
     values : Tensor, shape (numbers, channels)
         Value of each number; zeros of the first.
     seen : ndarray of int32, shape (distinct outputs, stage.sees)
-        What the stage's outputs see, in the order of their numbers, from 1; empty for the tower's output.
+        What the stage's outputs see, in the order of their numbers, from 1.
     """
 
     numbers: NDArray[np.int32]
@@ -79,8 +79,12 @@ class ReferenceTower:
 
     Attributes
     ----------
+    numbers : ndarray of int32, shape (rows,)
+        Which of `values` each row of the tower's output is, for the reference.
+    values : Tensor, shape (numbers, channels)
+        The distinct rows of its output for the reference, behind a row of zeros.
     rows_computed : int
-        Rows of the tower's output that were computed for windows, beside the reference's.
+        Rows of the output that were computed for windows, beside the reference's.
     """
 
     def __init__(self, stages: Sequence[Stage], onehot: NDArray[np.bool_], device: str) -> None:
@@ -97,11 +101,11 @@ class ReferenceTower:
             self._levels.append(_Level(numbers, values, seen[first]))
             values = _compute(stage, seen[first], values, None, padding=True)
             numbers = (row + 1).astype(np.int32)
-        self._output = _Level(numbers, values, np.empty((0, 0), dtype=np.int32))
+        self.numbers, self.values = numbers, values
         self.rows_computed = 0
 
-    def outputs(self, onehot: NDArray[np.bool_]) -> Iterator[Tensor]:
-        """The tower's output for windows, one after the other.
+    def outputs(self, onehot: NDArray[np.bool_]) -> Iterator[tuple[Tensor, NDArray[np.int32]]]:
+        """The tower's output for windows, some at a time, in their order.
 
         Parameters
         ----------
@@ -111,18 +115,21 @@ class ReferenceTower:
 
         Yields
         ------
-        Tensor, shape (rows, channels)
+        (Tensor, shape (new, channels); ndarray of int32, shape (windows, rows))
+            Rows that the reference does not have; and of each row of these windows which it is, of `values` and, behind
+            them, the new ones: `gather` takes them together.
         """
         numbers = base_numbers(onehot)
         changes = (numbers != self._levels[0].numbers).sum(axis=1)
         group = (np.cumsum(changes) - changes) // _CHANGES_AT_ONCE
         for number in np.unique(group):
-            yield from self._outputs(numbers[group == number])
+            yield self._outputs(numbers[group == number])
 
-    def _outputs(self, numbers: NDArray[np.int32]) -> Iterator[Tensor]:
+    def _outputs(self, numbers: NDArray[np.int32]) -> tuple[Tensor, NDArray[np.int32]]:
         window, position = np.nonzero(numbers != self._levels[0].numbers)
         new: Tensor | None = None
-        for stage, level, after in zip(self._stages, self._levels, [*self._levels[1:], self._output], strict=True):
+        of_reference = [*(level.numbers for level in self._levels[1:]), self.numbers]
+        for stage, level, after in zip(self._stages, self._levels, of_reference, strict=True):
             window, position = _seeing(stage, window, position, numbers.shape)
             seen = _seen(stage, numbers, window, position)
             known = len(level.seen)
@@ -131,14 +138,13 @@ class ReferenceTower:
             # What the reference saw keeps its number; what it did not comes behind.
             number = np.where(is_new, known + np.cumsum(is_new), first + 1).astype(np.int32)[row[known:]]
             new = _compute(stage, seen[first[is_new] - known], level.values, new, padding=False)
-            numbers = np.repeat(after.numbers[None], len(numbers), axis=0)
+            numbers = np.repeat(after[None], len(numbers), axis=0)
             differs = numbers[window, position] != number
             window, position = window[differs], position[differs]
             numbers[window, position] = number[differs]
         assert new is not None
         self.rows_computed += len(new)
-        for of_window in numbers:
-            yield _gather(self._output.values, new, of_window)
+        return new, numbers
 
 
 def base_numbers(onehot: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -203,7 +209,7 @@ def _compute(stage: Stage, seen: NDArray[np.int32], values: Tensor, new: Tensor 
     """A stage's output for what it sees: shape (rows, channels), behind a row of zeros where `padding`."""
     found: Tensor | None = None
     for start in range(0, max(1, len(seen)), _ROWS_AT_ONCE):
-        inputs = _gather(values, new, seen[start : start + _ROWS_AT_ONCE])
+        inputs = gather(values, new, seen[start : start + _ROWS_AT_ONCE])
         of_convolutions = inputs.unfold(1, stage.kernel, 1).transpose(2, 3)
         outputs = stage.compute(of_convolutions.flatten(2))
         if found is None:
@@ -213,8 +219,8 @@ def _compute(stage: Stage, seen: NDArray[np.int32], values: Tensor, new: Tensor 
     return found
 
 
-def _gather(values: Tensor, new: Tensor | None, numbers: NDArray[np.int32]) -> Tensor:
-    """Values of numbers: those of the reference first, then new ones."""
+def gather(values: Tensor, new: Tensor | None, numbers: NDArray[np.int32]) -> Tensor:
+    """Values of numbers: of the reference's, and behind them of new ones. Shape (*numbers, channels)."""
     index = torch.from_numpy(numbers).to(values.device)
     if new is None or not len(new):
         return values[index]

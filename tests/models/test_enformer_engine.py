@@ -225,19 +225,19 @@ def weights(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_predicts_with_the_engine_that_is_asked_for_and_records_it(weights: Path) -> None:
     options = ModelOptions(tracks="all")
-    asked, default = Enformer.load(weights, replace(options, engine="incremental")), Enformer.load(weights, options)
-    assert asked.description.options["engine"] == "incremental"
-    assert asked.description.windows_per_block == 64
-    assert default.engine is None
-    assert "engine" not in default.description.options, "as it was before there were engines"
-    assert default.description == Enformer.describe(weights, replace(options, engine="plain"))
+    plain, default = Enformer.load(weights, replace(options, engine="plain")), Enformer.load(weights, options)
+    assert default.description.options["engine"] == "incremental"
+    assert default.description.windows_per_block == 64
+    assert default.description == Enformer.describe(weights, replace(options, engine="incremental"))
+    assert plain.engine is None
+    assert "engine" not in plain.description.options, "as it was before there were engines"
     windows = np.stack([edited([(TSS, "N", 1)]), one_hot(REFERENCE)])
-    found, expected = (predict_in_batches(model, windows, one_hot(REFERENCE)) for model in (asked, default))
+    found, expected = (predict_in_batches(model, windows, one_hot(REFERENCE)) for model in (default, plain))
     np.testing.assert_allclose(found, expected, **CLOSE)
     assert not np.array_equal(found[0], found[1])
 
 
-def test_what_the_engine_does_not_do_is_refused(weights: Path) -> None:
+def test_what_an_engine_does_not_do_is_refused(weights: Path) -> None:
     for options, name in (
         (ModelOptions(precision="bf16"), "--precision bf16"),
         (ModelOptions(ensemble=True), "--ensemble"),
@@ -245,5 +245,11 @@ def test_what_the_engine_does_not_do_is_refused(weights: Path) -> None:
         assert "engine" not in Enformer.describe(weights, replace(options, tracks="all")).options
         with pytest.raises(UsageError, match=f"--engine incremental has no {name}"):
             Enformer.describe(weights, replace(options, tracks="all", engine="incremental"))
+    differences = ModelOptions(tracks="all", precision="delta-bf16")
+    assert Enformer.describe(weights, differences).options["engine"] == "incremental"
+    with pytest.raises(UsageError, match="--engine plain has no --precision delta-bf16"):
+        Enformer.describe(weights, replace(differences, engine="plain"))
+    with pytest.raises(UsageError, match="--ensemble and --precision delta-bf16 do not go together"):
+        Enformer.describe(weights, replace(differences, ensemble=True))
     with pytest.raises(UsageError, match="engine 'fast' is none of incremental, plain"):
         ModelOptions(engine="fast")  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """The incremental engine: the plain network's numbers, for windows that are nearly a reference window."""
 
+import gc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -188,6 +189,32 @@ def test_engines_of_several_threads_do_not_disturb_each_other(network: Any) -> N
         together = list(pool.map(predicted, range(8)))
     for seed, found in enumerate(together):
         np.testing.assert_allclose(found, predicted(seed), rtol=1e-5)
+
+
+def bytes_of_tensors() -> int:
+    gc.collect()
+    tensors = [found for found in gc.get_objects() if type(found) is torch.Tensor]
+    return sum({of.untyped_storage().data_ptr(): of.untyped_storage().nbytes() for of in tensors}.values())
+
+
+@pytest.mark.parametrize("differences", [False, True])
+def test_memory_returns_to_what_it_was_after_a_gene(network: Any, differences: bool) -> None:
+    def predict_gene(engine: EnformerEngine, seed: int) -> None:
+        reference = one_hot(bases(SIZES.sequence_length, seed))
+        windows = np.repeat(reference[None], 5, axis=0)
+        windows[np.arange(5), TSS + np.arange(5)] = False
+        engine.predict(reference, windows)
+
+    before = bytes_of_tensors()
+    engine = EnformerEngine(network, SIZES.rows, torch.tensor(BINS), torch.tensor(TRACKS), "human", differences)
+    predict_gene(engine, 0)
+    of_a_gene = bytes_of_tensors()
+    assert of_a_gene > before
+    for seed in (1, 2, 0):
+        predict_gene(engine, seed)
+    assert bytes_of_tensors() == of_a_gene
+    del engine
+    assert bytes_of_tensors() == before
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.integers(1, 4), st.integers(1, 3))

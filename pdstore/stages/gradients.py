@@ -29,8 +29,6 @@ from pdstore.store import Store
 GRADIENT_MARK = "gradient_x_input"
 """The array whose chunk of a gene says that its gradient is done."""
 
-_ARRAYS = (GRADIENT_MARK, "gradient")
-
 WINDOWS_A_GRADIENT = 3
 """A gradient takes about as long as so many windows: forward, and backward twice."""
 
@@ -43,6 +41,7 @@ class Gradients:
     name = "gradient"
     unit = "genes"
     runs_model = True
+    arrays = (GRADIENT_MARK, "gradient")
 
     @property
     def group(self) -> str:
@@ -55,7 +54,7 @@ class Gradients:
         sizes = window_variant_sizes(store, self.model.window)
         sizes |= {"positions": self.model.window.length, "nucleotides": 4}
         group = store.group(self.group)
-        for name in _ARRAYS:
+        for name in self.arrays:
             if name not in group:
                 create_array(group, schema_of(self.group).arrays[name], sizes, {})
 

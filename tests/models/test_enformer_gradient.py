@@ -130,15 +130,19 @@ def test_chunks_of_any_size_give_the_same(
 def test_the_published_window_with_the_positions_of_tensorflow() -> None:
     # Their rows are 1,536 and their features 192: dim / heads. All else is small.
     sizes = EnformerSizes(
-        dim=192, depth=2, heads=1, attn_dim_key=8, dim_divisible_by=32, output_heads={"human": 2}, use_tf_gamma=True
+        dim=192, depth=2, heads=1, attn_dim_key=64, dim_divisible_by=32, output_heads={"human": 2}, use_tf_gamma=True
     )
     network = random_network(sizes, True, seed=1)
     assert network.use_tf_gamma
+    for block in network.transformer:
+        # So that positions matter more than bases.
+        block[0].fn[1].to_rel_k.weight.mul_(10)
     window, weights, bins = random_window(sizes.sequence_length), np.array([[1.0], [2.0], [-0.5]]), [447, 448, 449]
     found = EnformerGradient(network, sizes.rows, torch.tensor([1]), "human")(window, bins, weights)
     expected = of_autograd(network, window, bins, weights, [1])
     assert_close(found, expected)
-    network.transformer[0][0].fn[1].use_tf_gamma = False
+    for block in network.transformer:
+        block[0].fn[1].use_tf_gamma = False
     other = of_autograd(network, window, bins, weights, [1])
     assert np.abs(other - expected).max() > 0.01 * np.abs(expected).max()
 

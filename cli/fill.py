@@ -16,7 +16,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[STAGE]...",
-            help="windows, predictions, attributions, eqtl, statistics; all that is missing where none is named.",
+            help="windows, predictions, attributions, eqtl, statistics; all that is missing where none is named. And "
+            "gradient, which is filled only where it is named.",
             show_default=False,
         ),
     ] = None,

@@ -28,6 +28,7 @@ from pdstore.query import find_gene
 from pdstore.stages.attributions import Attributions, IsmEffects
 from pdstore.stages.dosage import DosageEffects, DosagePredictions, WindowsInPlace
 from pdstore.stages.eqtl import Eqtl
+from pdstore.stages.gradients import Gradients
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL, check_model
 from pdstore.stages.predictions import PersonPredictions, Predictions
 from pdstore.stages.readouts import chosen_readout, differs, set_readout
@@ -56,6 +57,10 @@ DOSAGE_STAGES: dict[str, Steps] = STAGES | {
     "attributions": (DosageEffects,),
 }
 """The same for models that take dosages."""
+
+
+OPTIONAL_STAGES: dict[str, Steps] = {"gradient": (Gradients,)}
+"""Stages that are filled only where they are named, after the others."""
 
 
 class Observer(Protocol):
@@ -152,7 +157,7 @@ def fill(
     observer : Observer
         Told how it goes.
     stages : sequence of str
-        Names of stages; none means all. They are filled in the order in which data flows.
+        Names of stages; none means all but the optional ones. They are filled in the order in which data flows.
     genes : sequence of str
         Symbols or ids; none means all.
     cluster : Cluster, optional
@@ -211,11 +216,15 @@ def fill(
 
 
 def selected_stages(stages: Sequence[str]) -> list[str]:
-    """Names of stages in the order in which data flows, all where none is named; `UsageError` for one there is not."""
+    """Names of stages in the order in which data flows; `UsageError` for one there is not.
+
+    Where none is named, all of `STAGES`.
+    """
+    every = [*STAGES, *OPTIONAL_STAGES]
     for name in stages:
-        if name not in STAGES:
-            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(STAGES)}")
-    return [name for name in STAGES if not stages or name in stages]
+        if name not in every:
+            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(every)}")
+    return [name for name in every if name in stages] if stages else list(STAGES)
 
 
 def selected_genes(store: Store, genes: Sequence[str]) -> list[int]:
@@ -225,7 +234,8 @@ def selected_genes(store: Store, genes: Sequence[str]) -> list[int]:
 
 def steps(model: ModelReference, stage: str) -> list[Stage]:
     """The steps of a stage."""
-    return [make_step(model) for make_step in (DOSAGE_STAGES if model.takes_dosages else STAGES)[stage]]
+    of_model = (DOSAGE_STAGES if model.takes_dosages else STAGES) | OPTIONAL_STAGES
+    return [make_step(model) for make_step in of_model[stage]]
 
 
 def check_usable(store: Store, model: ModelReference, selected: Sequence[str], cluster: Cluster) -> None:
@@ -233,8 +243,10 @@ def check_usable(store: Store, model: ModelReference, selected: Sequence[str], c
     cluster.check()
     if cluster.is_local:
         check_device(model.device)
+    if "gradient" in selected:
+        model.require_gradient()
     given = model.weights is not None or model.options.given()
-    if set(GROUPS_OF_A_MODEL) & set(selected) or ("statistics" in selected and given):
+    if {*GROUPS_OF_A_MODEL, "gradient"} & set(selected) or ("statistics" in selected and given):
         check_model(store, model)
 
 

@@ -15,8 +15,9 @@ from pdstore.models.protocol import ModelDescription
 from pdstore.models.registry import ModelReference
 from pdstore.schema import encoded_size, filled_array, schema_of
 from pdstore.stages.gene_window import reaches, read_calls, read_gene_window, window_path
+from pdstore.stages.gradients import GRADIENT_MARK, WINDOWS_A_GRADIENT
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL
-from pdstore.stages.stage import pending_runs, runs_of
+from pdstore.stages.stage import Pending, pending_genes, pending_runs, runs_of
 from pdstore.stages.statistics import GENE_STATISTICS
 from pdstore.store import Store, genes_written
 
@@ -63,7 +64,7 @@ class StagePlan:
     units : int
         Units in the blocks to do.
     model_windows : int
-        Windows that the model is run for.
+        Windows that the model is run for; a gradient counts as those that take as long.
     bytes : int
         What will be stored, about.
     """
@@ -156,6 +157,9 @@ def plan_stages(
             derived = 8 * (people if stage == "predictions" else widest)
             plans.append(_plan_of_model(store, model, stage, genes, sizes, derived, supposed_people is not None))
             continue
+        if stage == "gradient":
+            plans.append(_plan_of_gradients(store, model, genes, widest, supposed_people is not None))
+            continue
         group = f"{stage}/{model.window.name if stage in ('windows', 'eqtl') else model.label}"
         mark = filled_array(group)
         written = genes_written(store, mark) if supposed_people is None and mark in store else set()
@@ -215,6 +219,26 @@ def _plan_of_model(
     size = (units + begun) * _bytes_of_outputs(described) + begun * derived
     unit = "haplotypes" if stage == "predictions" else "variants"
     return StagePlan(stage, unit, blocks, done, units, run_for, size)
+
+
+def _plan_of_gradients(
+    store: Store, model: ModelReference, genes: Sequence[int], widest: int, from_nothing: bool
+) -> StagePlan:
+    group = f"attributions/{model.label}"
+    if f"{group}/{GRADIENT_MARK}" in store and not from_nothing:
+        pending = pending_genes(store, f"{group}/{GRADIENT_MARK}", genes)
+    else:
+        pending = Pending([(gene,) for gene in genes], [], 0)
+    todo = len(pending.todo)
+    return StagePlan(
+        "gradient",
+        "genes",
+        todo,
+        pending.done,
+        todo,
+        todo * WINDOWS_A_GRADIENT,
+        todo * (16 * model.window.length + 8 * widest),
+    )
 
 
 def _bytes_of_outputs(described: ModelDescription) -> int:

@@ -123,8 +123,10 @@ def query_gene(
     row, gene_id, symbol = _gene_of(store, gene)
     model = chosen_model(store, model)
     window = window_of(store, model)
-    mark = f"statistics/{model}/n_samples"
-    n_samples = _number(read_together(store, {mark: row}, may_be_unfilled=True)[mark], missing=-1)
+    mark, gradient = f"statistics/{model}/n_samples", f"attributions/{model}/gradient_x_input"
+    # Some genes may have a gradient, and others none.
+    found = read_together(store, {mark: row, gradient: row}, may_be_unfilled=True)
+    n_samples = _number(found[mark], missing=-1)
     of_gene = {f"genes/{array}": row for array in ("gene_contig", "gene_tss", "gene_strand")}
     if window is not None:
         of_gene[f"windows/{window}/variant_start"] = row
@@ -134,6 +136,7 @@ def query_gene(
     if store.is_summary:
         may_be_unfilled = _number(values[f"statistics/{model}/driver_count"], missing=-1) is None
     values |= read_together(store, _computed(row, model, window), may_be_unfilled)
+    values |= {gradient: found[gradient]}
     values |= {"genes/gene_id": np.array(gene_id), "genes/gene_name": np.array(symbol)}
     drivers = _drivers(store, values, model, window)
     variants = _all_variants(store, values, model, window) if all_variants else None
@@ -226,7 +229,7 @@ def _computed(row: int, model: str, window: str | None) -> dict[str, Any]:
     """The arrays that stages fill, beside a gene's statistics, and that its answer needs, and what of each."""
     return (
         {f"statistics/{model}/{array}": row for array in ("driver_rank", "pearson_r_with_prediction")}
-        | {f"attributions/{model}/ism": row, f"attributions/{model}/gradient_x_input": row}
+        | {f"attributions/{model}/ism": row}
         | ({f"eqtl/{window}/slope": row, f"eqtl/{window}/p_value": row} if window is not None else {})
     )
 

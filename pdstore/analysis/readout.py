@@ -12,9 +12,18 @@ Readout = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 NO_SECOND_HAPLOTYPE = -2
 
 
+def _positive(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """NaN where there is no logarithm, so that one bad bin cannot pass as a very low prediction."""
+    return np.where(x > 0, x, np.nan)
+
+
 def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Natural logarithm, NaN where there is none, so that one bad bin cannot pass as a very low prediction."""
-    return np.log(np.where(x > 0, x, np.nan))
+    return np.log(_positive(x))
+
+
+def _log2_sum_slope(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    slope: NDArray[np.float64] = 1 / (_positive(x.sum(axis=-2, keepdims=True)) * np.log(2))
+    return np.broadcast_to(slope, x.shape)
 
 
 # Each takes (..., bins, tracks) to (..., tracks).
@@ -22,6 +31,14 @@ READOUTS: Mapping[str, Readout] = {
     "sum": lambda tracks: tracks.sum(axis=-2),
     "sum_log": lambda tracks: _log(tracks).sum(axis=-2),
     "log2_sum": lambda tracks: _log(tracks.sum(axis=-2)) / np.log(2),
+}
+
+
+# Each takes (..., bins, tracks) to its derivative, of the same shape.
+READOUT_SLOPES: Mapping[str, Readout] = {
+    "sum": np.ones_like,
+    "sum_log": lambda tracks: 1 / _positive(tracks),
+    "log2_sum": _log2_sum_slope,
 }
 
 
@@ -55,19 +72,60 @@ def read_out(tracks: ArrayLike, readout: str, weights: ArrayLike | None = None) 
     UsageError
         If there is no such readout, or weights are missing, superfluous, or not as many as there are tracks.
     """
+    values = np.asarray(tracks, dtype=np.float64)
+    terms = _terms(values, readout, weights)
+    if terms is None:
+        mean: NDArray[np.float64] = READOUTS[readout](values).mean(axis=-1)
+        return mean
+    weighted: NDArray[np.float64] = READOUTS["log2_sum"](values) @ terms[:-1] + terms[-1]
+    return weighted
+
+
+def readout_gradient(tracks: ArrayLike, readout: str, weights: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Derivative of `read_out` with respect to the tracks.
+
+    With x[b, t] the output at bin b of track t, s[t] its sum over bins, and T tracks::
+
+        sum          1 / T
+        sum_log      1 / (T x[b, t])
+        log2_sum     1 / (T s[t] ln 2)
+        elastic_net  weights[t] / (s[t] ln 2)
+
+    Parameters
+    ----------
+    tracks, readout, weights
+        As of `read_out`.
+
+    Returns
+    -------
+    gradient : array, shape=(..., bins, tracks), float64
+        In units of the readout a unit of the tracks. NaN where a track's logarithm does not exist.
+
+    Raises
+    ------
+    UsageError
+        As `read_out`.
+    """
+    values = np.asarray(tracks, dtype=np.float64)
+    terms = _terms(values, readout, weights)
+    if terms is not None:
+        return _log2_sum_slope(values) * terms[:-1]
+    mean: NDArray[np.float64] = READOUT_SLOPES[readout](values) / values.shape[-1]
+    return mean
+
+
+def _terms(values: NDArray[np.float64], readout: str, weights: ArrayLike | None) -> NDArray[np.float64] | None:
+    """Weights of the elastic net, None of another readout; raises as `read_out` does."""
     if readout not in READOUT_NAMES:
         raise UsageError(f"unknown readout {readout!r}: choose one of {', '.join(READOUT_NAMES)}")
     if (weights is None) == (readout == ELASTIC_NET):
         raise UsageError(f"readout {readout} {'needs weights' if weights is None else 'takes no weights'}")
-    values = np.asarray(tracks, dtype=np.float64)
     if weights is None:
-        mean: NDArray[np.float64] = READOUTS[readout](values).mean(axis=-1)
-        return mean
+        return None
     terms = np.asarray(weights, dtype=np.float64)
     if terms.shape != (values.shape[-1] + 1,):
         raise UsageError(f"{len(terms) - 1} weights of tracks, but there are {values.shape[-1]} tracks")
-    weighted: NDArray[np.float64] = READOUTS["log2_sum"](values) @ terms[:-1] + terms[-1]
-    return weighted
+    return terms
 
 
 def person_prediction(haplotype_readout: ArrayLike, haplotype_index: ArrayLike) -> NDArray[np.float64]:

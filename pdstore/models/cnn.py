@@ -179,6 +179,28 @@ class Cnn:
             expression: NDArray[np.float32] = self._network(channels_first(onehot).to(self._device)).cpu().numpy()
         return expression[:, :, np.newaxis]
 
+    def gradient(self, onehot: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Gradient of the weighted output of a window with respect to its one-hot bases.
+
+        Parameters
+        ----------
+        onehot : ndarray of bool, shape (positions, 4)
+            A window; channels A, C, G, T, and N all zeros.
+        weights : ndarray of float64, shape (1, 1)
+            Weight of the output.
+
+        Returns
+        -------
+        ndarray of float32, shape (positions, 4)
+        """
+        if onehot.shape != (self.config.window_length, 4):
+            raise ModelError(f"cnn: window of shape {onehot.shape}, expected ({self.config.window_length}, 4)")
+        from pdstore.models.autograd import weighted_gradient
+
+        return weighted_gradient(
+            lambda windows: self._network(windows.transpose(1, 2))[:, :, None], onehot, weights, self._device
+        )
+
 
 def _description(config: CnnConfig) -> ModelDescription:
     return ModelDescription(config.window, 1, ("expression",), "sum", asdict(config))

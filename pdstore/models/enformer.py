@@ -8,7 +8,7 @@ Avsec et al. 2021, Nature Methods 18:1196.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,13 @@ from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.onehot import reverse_complement
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.enformer_weights import OFFICIAL, EnformerSizes, local_weights, read_sizes, weights_digest
-from pdstore.models.protocol import NO_OPTIONS, EngineName, ModelDescription, ModelOptions
+from pdstore.models.protocol import NO_OPTIONS, EngineName, ModelDescription, ModelOptions, require_gradient
 from pdstore.models.tracks import format_ranges, parse_ranges, read_track_descriptions, select_tracks
+
+if TYPE_CHECKING:
+    from pdstore.models.enformer_gradient import EnformerGradient
+
+Base = TypeVar("Base", bound=np.generic)
 
 PUBLISHED_TRACK = "CAGE:brain, adult,"
 PUBLISHED_TRACK_INDEX = 4980
@@ -72,7 +77,7 @@ class Enformer:
         # The activations of a published window take 2.5 GB: a CPU gains nothing from two at once, a GPU needs a few.
         published = (1 if device == "cpu" else 4) * EnformerSizes().sequence_length
         self.batch_size = options.batch_size or max(1, min(8, published // sizes.sequence_length))
-        self._options, self._device, self._head = options, device, selection.head
+        self._options, self._device, self._head, self._rows = options, device, selection.head, sizes.rows
         self._tracks = bins_from(selection.tracks, device)
         self._bins = bins_from(selection.bins, device)
         self.engine = None
@@ -85,6 +90,7 @@ class Enformer:
             )
         # The reverse complement is read from the other end: its bins stand in the opposite order.
         self._bins_reversed = bins_from([sizes.target_length - 1 - bin_ for bin_ in selection.bins], device)
+        self._gradient: EnformerGradient | None = None
 
     @classmethod
     def window_of(cls, weights: Path | None) -> WindowSpec:
@@ -146,10 +152,7 @@ class Enformer:
             In the unit of the tracks. Of an ensemble the mean over shifts of the window by -3 to 3 bp, where the bases
             beyond its edges are N, each forward and reverse-complemented.
         """
-        if onehot.shape[1:] != (self.description.window.length, 4):
-            raise ModelError(
-                f"enformer: windows of shape {onehot.shape}, expected (batch, {self.description.window.length}, 4)"
-            )
+        self._check_windows(onehot.shape[1:])
         if not self._options.ensemble:
             return self._outputs(onehot, self._bins)
         outputs = [
@@ -160,6 +163,50 @@ class Enformer:
         ]
         mean: NDArray[np.float64] = np.stack(outputs).mean(axis=0, dtype=np.float64)
         return mean.astype(np.float32)
+
+    def gradient(self, onehot: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Gradient of the weighted sum of a window's outputs with respect to its one-hot bases.
+
+        Parameters
+        ----------
+        onehot : ndarray of bool, shape (positions, 4)
+            The window; A, C, G, T, and N all zeros.
+        weights : ndarray of float64, shape (bins, tracks)
+            Weight of each output, at the target bins and tracks.
+
+        Returns
+        -------
+        ndarray of float32, shape (positions, 4)
+            Of an ensemble that of the mean over its members.
+
+        Raises
+        ------
+        UsageError
+            The model is loaded with bfloat16.
+        """
+        self._check_windows(onehot.shape)
+        require_gradient(self, self._options)
+        if self._gradient is None:
+            from pdstore.models.enformer_gradient import EnformerGradient
+
+            # Copies of weights: made where gradients are asked for.
+            self._gradient = EnformerGradient(self.network, self._rows, self._tracks, self._head)
+        if not self._options.ensemble:
+            return self._gradient(onehot, self._bins.tolist(), weights)
+        total = np.zeros(onehot.shape)
+        for shift in SHIFTS:
+            (shifted,) = shift_window(onehot[None], shift)
+            forward = self._gradient(shifted, self._bins.tolist(), weights)
+            of_reverse = self._gradient(reverse_complement(shifted), self._bins_reversed.tolist(), weights)
+            # Read from the other end, positions and bases stand in the opposite order.
+            total += shift_window((forward + of_reverse[::-1, ::-1])[None], -shift)[0]
+        mean: NDArray[np.float32] = (total / (2 * len(SHIFTS))).astype(np.float32)
+        return mean
+
+    def _check_windows(self, shape: tuple[int, ...]) -> None:
+        expected = (self.description.window.length, 4)
+        if shape != expected:
+            raise ModelError(f"enformer: windows of shape {shape}, expected {expected}")
 
     def _outputs(self, onehot: NDArray[np.bool_], bins: Any) -> NDArray[np.float32]:
         import torch
@@ -175,13 +222,13 @@ class Enformer:
         return outputs
 
 
-def shift_window(onehot: NDArray[np.bool_], shift: int) -> NDArray[np.bool_]:
+def shift_window(onehot: NDArray[Base], shift: int) -> NDArray[Base]:
     """Move the bases of windows by `shift` positions; N, all zeros, take the places that are left.
 
     Parameters
     ----------
-    onehot : ndarray of bool, shape (batch, positions, 4)
-        Windows.
+    onehot : ndarray of any dtype, shape (batch, positions, 4)
+        Windows, or what belongs to their bases.
     shift : int
         In bp; to the right where positive.
     """

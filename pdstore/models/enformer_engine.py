@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from enformer_pytorch.modeling_enformer import get_positional_embed
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from pdstore.errors import PrecisionError
 from pdstore.models.difference_transformer import DifferenceTransformer
-from pdstore.models.relative_transformer import Layer, Norm, transformed
+from pdstore.models.enformer_parts import Affine, activated, affine, blocks_of, head_of, layers_of
+from pdstore.models.relative_transformer import transformed
 from pdstore.models.shared_tower import ReferenceTower, Stage, gather
 
 LARGEST_EFFECT_ERROR = 0.02
@@ -29,9 +29,6 @@ _WINDOWS_A_CHECK = 32
 """One of so many windows is computed in float32, too."""
 _ROUNDING = 3e-6
 """What float32 itself leaves uncertain of an output."""
-
-_Affine = tuple[Tensor, Tensor]
-"""Scale and shift of a batch norm that is not trained."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,11 @@ class EnformerEngine:
     ) -> None:
         self._device = str(bins.device)
         self._stages = _stages(network)
+        self._layers = layers_of(network, rows)
         self._targets = [int(bin_) + (rows - network.target_length) // 2 for bin_ in bins]
-        with torch.inference_mode():
-            self._layers = [_layer(block, rows, network.use_tf_gamma) for block in network.transformer]
-            self._transformer = DifferenceTransformer(self._layers, self._targets) if differences else None
-        norm, _, pointwise = network.final_pointwise[1]
-        self._last_norm = _affine(norm)
-        self._pointwise = (pointwise.weight[:, :, 0], pointwise.bias)
-        linear, _ = network._heads[head]
-        self._head = (linear.weight[tracks], linear.bias[tracks])
+        self._transformer = DifferenceTransformer(self._layers, self._targets) if differences else None
+        self._head = head_of(network, tracks, head)
+        self._number_of_tracks = len(tracks)
         self._reference: NDArray[np.bool_] | None = None
         self._tower: ReferenceTower | None = None
         self._projected: Tensor | None = None
@@ -116,7 +109,7 @@ class EnformerEngine:
             With differences: their effects are further from those in float32 than `LARGEST_EFFECT_ERROR`. Held against
             each other over one in 32 windows, those with the largest effects.
         """
-        found = np.empty((len(onehot), len(self._targets), len(self._head[1])), dtype=np.float32)
+        found = np.empty((len(onehot), len(self._targets), self._number_of_tracks), dtype=np.float32)
         with torch.inference_mode():
             tower = self._tower_of(reference)
             for window, outputs in enumerate(self._each(self._outputs, self._rows(tower, onehot))):
@@ -200,9 +193,7 @@ class EnformerEngine:
 
     def _read_out(self, rows: Tensor) -> NDArray[np.float32]:
         """Outputs at the target bins, of the transformer's output there: shape (bins, tracks)."""
-        hidden = functional.linear(_activated(rows, self._last_norm), *self._pointwise)
-        tracks = functional.softplus(functional.linear(_gelu(hidden), *self._head))
-        outputs: NDArray[np.float32] = tracks.cpu().numpy()
+        outputs: NDArray[np.float32] = self._head(rows).cpu().numpy()
         return outputs
 
 
@@ -219,16 +210,15 @@ def _of_reference(tower: ReferenceTower) -> _Rows:
 
 def _stages(network: Any) -> Sequence[Stage]:
     """The stem and the tower: each ends in what the next stage's convolution takes."""
-    blocks = [(network.stem[0], network.stem[1].fn, network.stem[2])]
-    blocks += [(block[0][2], block[1].fn, block[2]) for block in network.conv_tower]
-    norms = [_affine(block[0][0]) for block in network.conv_tower]
+    blocks = blocks_of(network)
+    norms = [before for *_, before in blocks[1:]]
     stages = []
-    for (convolution, residual, pool), after in zip(blocks, [*norms, None], strict=True):
+    for (convolution, residual, pool, _), after in zip(blocks, [*norms, None], strict=True):
         weight = convolution.weight.transpose(1, 2).flatten(1).contiguous()
         compute = partial(
             _convolved_and_pooled,
             convolution=(weight, convolution.bias),
-            norm=_affine(residual[0]),
+            norm=affine(residual[0]),
             pointwise=(residual[2].weight[:, :, 0].contiguous(), residual[2].bias),
             pool=pool.to_attn_logits.weight[:, :, 0, 0].contiguous(),
             after=after,
@@ -238,54 +228,13 @@ def _stages(network: Any) -> Sequence[Stage]:
 
 
 def _convolved_and_pooled(
-    seen: Tensor, convolution: _Affine, norm: _Affine, pointwise: _Affine, pool: Tensor, after: _Affine | None
+    seen: Tensor, convolution: Affine, norm: Affine, pointwise: Affine, pool: Tensor, after: Affine | None
 ) -> Tensor:
     """A stage's output: shape (rows, channels), of what its convolutions see, shape (rows, 2, kernel x channels)."""
     rows = functional.linear(seen.flatten(0, 1), *convolution)
-    rows = rows + functional.linear(_activated(rows, norm), *pointwise)
+    rows = rows + functional.linear(activated(rows, norm), *pointwise)
     first, second = rows[0::2], rows[1::2]
     # A softmax over two is a sigmoid of their difference.
     difference = first - second
     pooled = torch.addcmul(second, torch.sigmoid(functional.linear(difference, pool)), difference)
-    return pooled if after is None else _activated(pooled, after)
-
-
-def _layer(block: Any, rows: int, use_tf_gamma: bool) -> Layer:
-    (norm, attention, _), network = block[0].fn, block[1].fn
-    heads = attention.heads
-    positions = get_positional_embed(
-        rows,
-        attention.num_rel_pos_features,
-        attention.to_q.weight.device,
-        use_tf_gamma,
-        attention.to_rel_k.weight.dtype,
-    )
-    relative_key = attention.to_rel_k(positions).view(len(positions), heads, -1).permute(1, 2, 0).contiguous()
-    return Layer(
-        projections=torch.cat([attention.to_q.weight * attention.scale, attention.to_k.weight, attention.to_v.weight]),
-        heads=heads,
-        key_features=attention.to_q.out_features // heads,
-        relative_key=relative_key,
-        content_bias=attention.rel_content_bias[0],
-        position_bias=attention.rel_pos_bias[0],
-        out=(attention.to_out.weight, attention.to_out.bias),
-        widen=(network[1].weight, network[1].bias),
-        narrow=(network[4].weight, network[4].bias),
-        before_attention=Norm(norm.weight, norm.bias, norm.eps),
-        before_network=Norm(network[0].weight, network[0].bias, network[0].eps),
-    )
-
-
-def _affine(norm: Any) -> _Affine:
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return scale, norm.bias - norm.running_mean * scale
-
-
-def _activated(rows: Tensor, norm: _Affine) -> Tensor:
-    scale, shift = norm
-    return _gelu(torch.addcmul(shift, rows, scale))
-
-
-def _gelu(values: Tensor) -> Tensor:
-    """As Enformer has it."""
-    return torch.sigmoid(1.702 * values) * values
+    return pooled if after is None else activated(pooled, after)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Protocol, Self, get_args
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,7 +176,8 @@ class Engine(Protocol):
 class SequenceModel(Model, Protocol):
     """A model from sequence windows to tracks.
 
-    A model may have an attribute `engine`, an `Engine` or None, for windows that are nearly a reference window.
+    A model may have an attribute `engine`, an `Engine` or None, for windows that are nearly a reference window; and a
+    method `gradient`, as a `DifferentiableModel` has it.
 
     Attributes
     ----------
@@ -197,6 +198,27 @@ class SequenceModel(Model, Protocol):
         Returns
         -------
         ndarray of float32, shape (batch, bins, tracks)
+        """
+        ...
+
+
+class DifferentiableModel(SequenceModel, Protocol):
+    """A model of sequences that also gives gradients."""
+
+    def gradient(self, onehot: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Gradient of the weighted sum of a window's outputs with respect to its one-hot bases.
+
+        Parameters
+        ----------
+        onehot : ndarray of bool, shape (positions, 4)
+            One window; A, C, G, T; N is all zeros.
+        weights : ndarray of float64, shape (bins, tracks)
+            Weight of each output.
+
+        Returns
+        -------
+        ndarray of float32, shape (positions, 4)
+            Of all four bases at each position: weighted outputs a unit of that channel.
         """
         ...
 
@@ -314,3 +336,27 @@ def _predict_in_batches(model: SequenceModel, windows: NDArray[np.bool_]) -> NDA
             )
         outputs[start : start + len(batch)] = predicted[: len(batch)]
     return outputs
+
+
+def require_gradient(model: type[Model] | Model, options: ModelOptions) -> None:
+    """Raise `UsageError` where a model gives no gradients."""
+    if not hasattr(model, "gradient"):
+        raise UsageError(f"model {model.name} gives no gradients: leave the stage gradient out")
+    if options.precision == "bf16":
+        raise UsageError(
+            "gradients have no --precision bf16: fill them of a set of --precision float32 (a second one beside it "
+            "with --as NAME)"
+        )
+
+
+def input_gradient(
+    model: SequenceModel, onehot: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """`DifferentiableModel.gradient`, in the thread of this process that runs models."""
+    differentiable = cast(DifferentiableModel, model)
+    gradient = in_model_thread(differentiable.gradient, onehot, weights)
+    if gradient.shape != onehot.shape:
+        raise ModelError(
+            f"model {model.name} gave a gradient of shape {gradient.shape} for a window of shape {onehot.shape}"
+        )
+    return gradient

@@ -12,7 +12,14 @@ from typing import cast
 from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.models.device import in_model_thread
-from pdstore.models.protocol import DosageModel, Model, ModelDescription, ModelOptions, SequenceModel
+from pdstore.models.protocol import (
+    DosageModel,
+    Model,
+    ModelDescription,
+    ModelOptions,
+    SequenceModel,
+    require_gradient,
+)
 from pdstore.models.weights import Stamp, weights_stamp
 
 ENTRY_POINT_GROUP = "pdstore.models"
@@ -105,6 +112,10 @@ class ModelReference:
     def digest(self) -> str:
         """SHA-256 of the weights, read anew: a file may change under one name."""
         return model_class(self.name).digest(self.weights)
+
+    def require_gradient(self) -> None:
+        """Raise `UsageError` where the model gives no gradients, or not with these options."""
+        require_gradient(model_class(self.name), self.options)
 
     @property
     def takes_dosages(self) -> bool:

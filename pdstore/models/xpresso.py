@@ -86,6 +86,12 @@ class Xpresso:
             output: NDArray[np.float32] = self._network(promoter)[:, :, None].cpu().numpy()
             return output
 
+    def gradient(self, onehot: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Gradient of the weighted output of a promoter: (10500, 4) bool, (1, 1) float64 → (10500, 4) float32."""
+        from pdstore.models.autograd import weighted_gradient
+
+        return weighted_gradient(lambda promoter: self._network(promoter)[:, :, None], onehot, weights, self._device)
+
 
 def _read_keras_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     """State dict of `XpressoNetwork` from Keras layers named as in it."""

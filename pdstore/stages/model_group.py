@@ -18,8 +18,8 @@ COMMON = ("weights_sha256", "model_options", "readout", "readout_weights_sha256"
 
 _OF_TRACKS = ("tracks", "alternate_tracks", "reference_tracks", "track_name", "readout_weight")
 _OF_DOSAGES = ("gene_counts", "count_name")
-_OF_BASES = ("ism_window",)
-"""What no stage fills: it may come with a store, and figures show it."""
+_OF_BASES = ("ism_window", "gradient", "gradient_x_input")
+"""What not every store has: gradients are filled where they are asked for; ism_window may come with a store."""
 _OF_MORE_PEOPLE = ("kept_tracks",)
 """What `pdstore add` makes."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.analysis.readout import ELASTIC_NET, READOUT_NAMES, read_out
+from pdstore.analysis.readout import ELASTIC_NET, READOUT_NAMES, read_out, readout_gradient
 from pdstore.errors import ProvenanceError, UsageError
 from pdstore.models.registry import ModelReference
 from pdstore.schema import create_array, schema_of
@@ -15,8 +15,8 @@ from pdstore.sources.readout_weights import read_readout_weights
 from pdstore.stages.model_group import is_filled
 from pdstore.store import Store
 
-_DERIVED = {"predictions": "expression", "attributions": "ism"}
-"""Parent of a model's groups → the array that is read out of its tracks."""
+_DERIVED = {"predictions": ("expression",), "attributions": ("ism", "gradient_x_input", "gradient")}
+"""Parent of a model's groups → the arrays that are of its readout, those first that mark others as done."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,10 @@ class Readout:
     def of(self, tracks: NDArray[np.float32]) -> NDArray[np.float64]:
         """One number for each output: float32, shape (..., bins, tracks) → float64, shape (...)."""
         return read_out(tracks, self.name, self.weights)
+
+    def gradient(self, tracks: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Its derivative with respect to tracks: float32, shape (bins, tracks) → float64, of the same shape."""
+        return readout_gradient(tracks, self.name, self.weights)
 
 
 def chosen_readout(store: Store, model: ModelReference, name: str | None, weights: Path | None) -> Readout | None:
@@ -117,8 +121,8 @@ def differs(store: Store, group: str, readout: Readout) -> bool:
 def set_readout(store: Store, group: str, readout: Readout | None) -> bool:
     """Let what a group derives from its tracks be read out in another way: no model is run for it.
 
-    What was derived before is deleted, and the statistics with it; the steps of a fill derive it anew. May be called
-    again after an interruption.
+    What was derived before is deleted, and the statistics with it; the steps of a fill derive it anew. Gradients are
+    deleted too: they are of the readout, and need the model. May be called again after an interruption.
 
     Parameters
     ----------
@@ -140,7 +144,8 @@ def set_readout(store: Store, group: str, readout: Readout | None) -> bool:
     if readout is None or not differs(store, group, readout):
         return False
     store.delete(f"statistics/{label}")
-    store.delete(f"{group}/{_DERIVED[parent]}/c")
+    for name in _DERIVED[parent]:
+        store.delete(f"{group}/{name}/c")
     if readout.weights is not None:
         if f"{group}/readout_weight" not in store:
             schema = schema_of(group).arrays["readout_weight"]

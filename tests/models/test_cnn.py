@@ -18,6 +18,7 @@ from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.cnn import Cnn, CnnConfig
 from pdstore.models.cnn_network import build_network
 from pdstore.models.cnn_training import train_cnn
+from pdstore.models.protocol import input_gradient
 
 TINY = CnnConfig(window_length=29, tss_offset=14, strand="gene", kernels=8, kernel_width=4, pool=13, hidden=16)
 SHIFT = 2
@@ -200,6 +201,35 @@ def test_tensors_that_are_not_the_configs_are_refused(weights: Path) -> None:
     refused(weights, "'convolution.bias'", "absent")
     safetensors.torch.save_file(tensors | {"output.bias": torch.zeros(1, dtype=torch.int32)}, weights, metadata)
     refused(weights, "'output.bias'", "int32", "float32")
+
+
+def test_the_gradient_is_that_of_the_published_layers_by_hand(trained: Cnn) -> None:
+    (window,) = random_windows(1, TINY.window_length, seed=4)
+    window[3] = False
+    layers = {name: tensor.numpy().astype(np.float64) for name, tensor in trained._network.state_dict().items()}
+    kernels = layers["convolution.weight"]
+    places = TINY.segments * TINY.pool
+    seen = np.stack([window[place : place + TINY.kernel_width].T for place in range(places)]).astype(np.float64)
+    convolved = np.einsum("pcw,kcw->kp", seen, kernels) + layers["convolution.bias"][:, None]
+    pooled = np.maximum(convolved, 0).reshape(TINY.kernels, TINY.segments, TINY.pool).mean(2)
+    hidden = layers["hidden.weight"] @ pooled.ravel() + layers["hidden.bias"]
+    of_pooled = (layers["output.weight"][0] * (hidden > 0)) @ layers["hidden.weight"]
+    of_convolved = np.repeat(of_pooled.reshape(TINY.kernels, TINY.segments) / TINY.pool, TINY.pool, axis=1)
+    of_convolved *= convolved > 0
+    expected = np.zeros(window.shape)
+    for place in range(places):
+        expected[place : place + TINY.kernel_width] += np.einsum("k,kcw->wc", of_convolved[:, place], kernels)
+    assert np.abs(expected).max() > 0
+    found = input_gradient(trained, window, np.array([[-3.0]]))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, -3 * expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+    # A reversed view, as windows of the other strand are.
+    np.testing.assert_array_equal(
+        input_gradient(trained, window[::-1, ::-1], np.ones((1, 1))),
+        input_gradient(trained, window[::-1, ::-1].copy(), np.ones((1, 1))),
+    )
+    with pytest.raises(ModelError, match=r"cnn: window of shape \(28, 4\), expected \(29, 4\)"):
+        input_gradient(trained, window[1:], np.ones((1, 1)))
 
 
 def test_windows_of_another_length_are_refused(trained: Cnn) -> None:

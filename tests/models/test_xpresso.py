@@ -1,13 +1,15 @@
 """Xpresso from its published weights."""
 
+import copy
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from pdstore.errors import ModelError
-from pdstore.models.protocol import predict_in_batches
+from pdstore.models.protocol import input_gradient, predict_in_batches
 from pdstore.models.registry import ModelReference
 from pdstore.models.xpresso import Xpresso
 from pdstore.store import open_store
@@ -54,3 +56,19 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         file["model_weights/dense_9/kernel:0"] = np.zeros(3)
     with pytest.raises(ModelError, match="another model's"):
         Xpresso.load(other)
+
+
+def test_the_gradient_is_that_of_float64(xpresso: ModelReference) -> None:
+    # No finite differences: of equal hexamers in a pool, torch takes the first, and the maximum has no derivative.
+    model = xpresso.load()
+    window = np.eye(4, dtype=bool)[np.random.default_rng(0).integers(4, size=10_500)]
+    window[40:80] = False
+    found = input_gradient(model, window, np.array([[2.0]]))
+    assert found.dtype == np.float32
+    network = copy.deepcopy(model._network).double()
+    onehot = torch.from_numpy(window).double()[None].requires_grad_()
+    (2 * network(onehot)).sum().backward()
+    assert onehot.grad is not None
+    expected = onehot.grad[0].numpy()
+    assert (expected != 0).mean() > 0.1
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())

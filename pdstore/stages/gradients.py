@@ -1,0 +1,110 @@
+"""attributions/<model>/: the gradient of the readout at a gene's reference window, and what it says of each SNV."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pdstore.analysis.gradient import gradient_x_input
+from pdstore.errors import MissingDataError
+from pdstore.haplotypes.onehot import one_hot
+from pdstore.models.protocol import SequenceModel, input_gradient, predict_in_batches
+from pdstore.models.registry import ModelReference
+from pdstore.schema import create_array, schema_of
+from pdstore.sources.variants import SNV
+from pdstore.stages.attributions import Attributions
+from pdstore.stages.gene_window import (
+    GeneWindow,
+    read_gene_window,
+    read_reference_window,
+    window_path,
+    window_variant_sizes,
+)
+from pdstore.stages.model_group import require_same_model
+from pdstore.stages.readouts import stored_readout
+from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.store import Store
+
+GRADIENT_MARK = "gradient_x_input"
+"""The array whose chunk of a gene says that its gradient is done."""
+
+WINDOWS_A_GRADIENT = 3
+"""A gradient takes about as long as so many windows: forward, and backward twice."""
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients at the reference: a block is a gene. Filled where it is asked for, in the group of attributions."""
+
+    model: ModelReference
+    name = "gradient"
+    unit = "genes"
+    runs_model = True
+    arrays = (GRADIENT_MARK, "gradient")
+
+    @property
+    def group(self) -> str:
+        return f"attributions/{self.model.label}"
+
+    def prepare(self, store: Store) -> None:
+        self.model.require_gradient()
+        # The group need not be filled, but it says which model and readout the gradients are of.
+        Attributions(self.model).prepare(store)
+        sizes = window_variant_sizes(store, self.model.window)
+        sizes |= {"positions": self.model.window.length, "nucleotides": 4}
+        group = store.group(self.group)
+        for name in self.arrays:
+            if name not in group:
+                create_array(group, schema_of(self.group).arrays[name], sizes, {})
+
+    def pending(self, store: Store, genes: Sequence[int]) -> Pending:
+        count = store.read_if_filled(f"{window_path(self.model.window)}/haplotype_count")
+        for gene in genes:
+            if count[gene] < 0:
+                raise MissingDataError(
+                    f"windows of gene {gene_label(store, gene)} are not filled: run pdstore fill windows"
+                )
+        return pending_genes(store, f"{self.group}/{GRADIENT_MARK}", genes)
+
+    def run(self, store: Store, block: Block) -> None:
+        (gene,) = block
+        model = self.model.load()
+        require_same_model(store, self.group, self.model, model)
+        reference = read_reference_window(store, self.model.window, gene)
+        tracks = self._tracks(store, gene, model, reference)
+        gradient = input_gradient(model, reference, stored_readout(store, self.group).gradient(tracks))
+        window = read_gene_window(store, self.model.window, gene)
+        effects = np.full(store.array(f"{self.group}/{GRADIENT_MARK}").shape[1], np.nan)
+        columns, offset, alternate = _snvs(window, self.model.window.tss_offset)
+        effects[columns] = gradient_x_input(gradient, offset, reference[offset], alternate)
+        store.write(f"{self.group}/gradient", gene, gradient)
+        store.write(f"{self.group}/{GRADIENT_MARK}", gene, effects)
+
+    def _tracks(
+        self, store: Store, gene: int, model: SequenceModel, reference: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Outputs for the reference, where the readout's slope is taken: those that attributions store, if they do."""
+        path = f"{self.group}/reference_tracks"
+        if (gene, 0, 0) in store.chunks_written(path):
+            stored: NDArray[np.float32] = store.read(path, gene)
+            return stored
+        predicted: NDArray[np.float32] = predict_in_batches(model, reference[None], reference)[0]
+        return predicted
+
+    def gather(self, store: Store) -> None:
+        """Nothing spans several genes."""
+
+    def describe(self, store: Store, block: Block) -> str:
+        return f"gradient of gene {gene_label(store, block[0])}"
+
+
+def _snvs(window: GeneWindow, tss_offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Of a window's SNVs: their columns in arrays per variant, their 0-based offsets in it, and alternate bases.
+
+    All in the window's reading direction, as alleles of a stretch are: on the gene's strand where the model reads it.
+    """
+    alleles = window.alleles
+    rows = np.flatnonzero(window.scored & (window.kind[window.columns] == SNV))
+    offset = alleles.start[rows] - (window.stretch.tss - tss_offset)
+    return window.columns[rows], offset, one_hot(alleles.inserted[alleles.inserted_start[rows]])

@@ -16,6 +16,7 @@ from pdstore.models.registry import ModelReference
 from pdstore.schema import encoded_size, filled_array, schema_of
 from pdstore.stages.gene_window import reaches, read_calls, read_gene_window, window_path
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL
+from pdstore.stages.optional import OPTIONAL_STAGES
 from pdstore.stages.stage import pending_runs, runs_of
 from pdstore.stages.statistics import GENE_STATISTICS
 from pdstore.store import Store, genes_written
@@ -57,7 +58,7 @@ class StagePlan:
     stage : str
         Name of the stage.
     unit : str
-        "genes", "haplotypes" or "variants".
+        "genes", "haplotypes", "variants", "drivers" or "bases".
     blocks, done : int
         Blocks to do, and blocks that are in the store.
     units : int
@@ -152,6 +153,10 @@ def plan_stages(
     widest = int(sizes.variants.max(initial=1))
     plans = []
     for stage in stages:
+        if stage in OPTIONAL_STAGES:
+            step = OPTIONAL_STAGES[stage](model)
+            plans.append(StagePlan(stage, step.unit, *step.work(store, genes, supposed_people is not None)))
+            continue
         if stage in GROUPS_OF_A_MODEL and not model.takes_dosages:
             derived = 8 * (people if stage == "predictions" else widest)
             plans.append(_plan_of_model(store, model, stage, genes, sizes, derived, supposed_people is not None))

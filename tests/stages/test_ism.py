@@ -10,6 +10,7 @@ import pytest
 from builders import CONTIGS, GENES
 from filled_stores import WEIGHTS, made
 from numpy.typing import NDArray
+from optional_stages import call_drivers, run_stage
 
 from pdstore.errors import MissingDataError, UsageError
 from pdstore.fill import OPTIONAL_STAGES, STAGES, check_usable, selected_stages
@@ -34,26 +35,6 @@ ISM_WINDOW, ISM_TSS = "attributions/cnn/ism_window", "attributions/cnn/ism_tss"
 ALL = range(len(GENES))
 
 
-def run(store: Store, stage: OptionalStage, genes: list[int] | range = ALL) -> int:
-    """Fill an optional stage; gives how many blocks it had to do."""
-    stage.prepare(store)
-    todo = stage.pending(store, genes).todo
-    for block in todo:
-        stage.run(store, block)
-    return len(todo)
-
-
-def call_drivers(store: Store, label: str, gene: int, columns: list[int]) -> None:
-    """Let variants be drivers, the first the main one: which they are by the statistics is not what is tested."""
-    path = f"statistics/{label}/driver_rank"
-    ranks = np.zeros(store.array(path).shape[1], dtype=np.int32)
-    ranks[columns] = range(1, 1 + len(columns))
-    store.write(path, gene, ranks)
-    count = store.read(f"statistics/{label}/driver_count")
-    count[gene] = len(columns)
-    store.write(f"statistics/{label}/driver_count", ..., count)
-
-
 @pytest.fixture(scope="module")
 def filled_with_all(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of the builders' genes with alleles of every kind, every scored one a driver: not to be written to."""
@@ -61,7 +42,7 @@ def filled_with_all(fill_now: Fill, tmp_path_factory: pytest.TempPathFactory) ->
     store = open_store(path, "r+")
     fill_now(store, MODEL)
     for gene in ALL:
-        call_drivers(store, "cnn", gene, np.flatnonzero(~np.isnan(store.read("attributions/cnn/ism", gene))).tolist())
+        call_drivers(store, gene)
     return path
 
 
@@ -70,8 +51,8 @@ def substituted(filled_with_all: Path, tmp_path_factory: pytest.TempPathFactory)
     """The same with both stages filled: not to be written to."""
     path = Path(shutil.copytree(filled_with_all, tmp_path_factory.mktemp("filled") / "store.zarr"))
     store = open_store(path, "r+")
-    run(store, IsmWindow(MODEL))
-    run(store, IsmTss(MODEL))
+    run_stage(store, IsmWindow(MODEL), ALL)
+    run_stage(store, IsmTss(MODEL), ALL)
     return path
 
 
@@ -182,9 +163,9 @@ def test_only_a_lost_chunk_is_computed_again_and_is_the_same(
     lost = sorted(copy.chunks_written(array))[11]
     key = "/".join(map(str, ("c", *lost)))
     (Path(copy.url) / array / key).unlink()
-    assert run(copy, stage(MODEL)) == 1
+    assert run_stage(copy, stage(MODEL), ALL) == 1
     assert (Path(copy.url) / array / key).read_bytes() == (substituted / array / key).read_bytes()
-    assert run(copy, stage(MODEL)) == 0
+    assert run_stage(copy, stage(MODEL), ALL) == 0
     pending = stage(MODEL).pending(copy, [1, 2])
     assert pending.done == sum(gene in (1, 2) for gene, *_ in copy.chunks_written(array))
     assert "gene BETA (ENSG00000000012)" in stage(MODEL).describe(copy, (1, 4))
@@ -193,12 +174,12 @@ def test_only_a_lost_chunk_is_computed_again_and_is_the_same(
 def test_a_new_driver_is_added_and_what_is_there_stays(copy: Store) -> None:
     gene, column = sorted(copy.chunks_written(ISM_WINDOW))[0][:2]
     ranks = np.flatnonzero(copy.read("statistics/cnn/driver_rank", gene)).tolist()
-    call_drivers(copy, "cnn", gene, [of for of in ranks if of != column])
+    call_drivers(copy, gene, [of for of in ranks if of != column])
     copy.delete(f"{ISM_WINDOW}/c/{gene}")
-    assert run(copy, IsmWindow(MODEL)) == len(ranks) - 1
+    assert run_stage(copy, IsmWindow(MODEL), ALL) == len(ranks) - 1
     before = copy.read(ISM_WINDOW, (gene, ranks[1]))
-    call_drivers(copy, "cnn", gene, [column])
-    assert run(copy, IsmWindow(MODEL)) == 1
+    call_drivers(copy, gene, [column])
+    assert run_stage(copy, IsmWindow(MODEL), ALL) == 1
     np.testing.assert_array_equal(copy.read(ISM_WINDOW, (gene, ranks[1])), before)
     found = read_main_driver(copy, "cnn", gene)
     np.testing.assert_array_equal(found, copy.read(ISM_WINDOW, (gene, column, 0)))
@@ -223,7 +204,7 @@ def test_another_readout_drops_what_was_read_out(copy: Store) -> None:
     assert ISM_WINDOW not in copy
     assert ISM_TSS not in copy
     assert deviations(copy.root) == []
-    run(copy, IsmTss(MODEL), [0])
+    run_stage(copy, IsmTss(MODEL), [0])
     assert ISM_TSS in copy
 
 
@@ -243,7 +224,7 @@ def test_a_model_of_dosages_has_no_bases(unfilled_copy: Store) -> None:
 def test_a_plan_counts_what_is_to_do(unfilled_copy: Store, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (plan,) = plan_stages(unfilled_copy, MODEL, [stage], ALL, window_sizes(unfilled_copy, MODEL, ALL))
     of = OPTIONAL_STAGES[stage](MODEL)
-    run(unfilled_copy, of, [1])
+    run_stage(unfilled_copy, of, [1])
     (rest,) = plan_stages(unfilled_copy, MODEL, [stage], ALL, window_sizes(unfilled_copy, MODEL, ALL))
     assert (rest.blocks + rest.done, plan.done) == (plan.blocks, 0)
     assert rest.done == of.pending(unfilled_copy, ALL).done > 0
@@ -257,7 +238,7 @@ def test_a_plan_counts_what_is_to_do(unfilled_copy: Store, stage: str, monkeypat
     monkeypatch.setattr(substitutions, "predict_in_batches", counted)
     pending = of.pending(unfilled_copy, ALL)
     assert (rest.blocks, rest.units) == (len(pending.todo), sum(pending.sizes))
-    assert run(unfilled_copy, of) == rest.blocks
+    assert run_stage(unfilled_copy, of, ALL) == rest.blocks
     # A plan knows of no N, and of no driver near an edge.
     assert windows <= rest.model_windows <= 1.25 * windows
     assert rest.bytes == rest.units * (16 if stage == "ism_tss" else 2 * 41 * 16)
@@ -287,7 +268,7 @@ def test_status_counts_genes_whose_drivers_are_all_there(copy: Store) -> None:
         chunk = "/".join(map(str, sorted(copy.chunks_written(array))[0]))
         (Path(copy.url) / array / "c" / chunk).unlink()
         assert of(array) == (3, "partly filled")
-    call_drivers(copy, "cnn", 0, [])
+    call_drivers(copy, 0, [])
     assert of(ISM_WINDOW) == (4, "filled"), "a gene without drivers has nothing to fill"
     copy.delete("statistics/cnn")
     assert of(ISM_WINDOW) == (0, "partly filled")

@@ -42,7 +42,7 @@ ATTRIBUTES = {
     "haplotypes_per_block": 2 * PEOPLE,
     "variants_per_block": VARIANTS,
 }
-OF_OTHER_MODELS = ("gene_counts", "count_name", "readout_weight", "ism_window")
+OF_OTHER_MODELS = ("gene_counts", "count_name", "readout_weight")
 VALUES = {
     "genes/gene_contig": "0",
     "genes/gene_strand": "+",
@@ -88,7 +88,7 @@ def make_store(path: Path, filled: range) -> None:
 def _create(store: Store, group: str, sizes: Mapping[str, int]) -> list[str]:
     """Create a group; gives the names of its arrays."""
     schema = schema_of(group)
-    without = [name for name, of in schema.arrays.items() if of.optional and group not in OF_MODEL]
+    without = [name for name, of in schema.arrays.items() if of.sparse or (of.optional and group not in OF_MODEL)]
     attributes = {name: ATTRIBUTES.get(name, "") for name in schema.attributes}
     store.create_group(group, sizes, attributes, [*without, *OF_OTHER_MODELS])
     return store.arrays(group)

@@ -15,7 +15,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[STAGE]...",
-            help="windows, predictions, attributions, eqtl, statistics; all of a model where none is named.",
+            help="windows, predictions, attributions, eqtl, statistics, ism_window, ism_tss; all of a model where none "
+            "is named.",
             show_default=False,
         ),
     ] = None,
@@ -44,11 +45,11 @@ def command(
     wanted = [name for name in (genes or "").split(",") if name.strip()]
     clearing = plan_clearing(opened, model, stages or (), wanted)
     which = f"{len(clearing.genes)} genes of " if clearing.genes else ""
-    for group in clearing.groups:
-        note(f"to be dropped: {which}{group} ({size(opened.size_on_disk(group))} in all)")
+    for path in clearing.paths:
+        note(f"to be dropped: {which}{path} ({size(opened.size_on_disk(path))} in all)")
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("clear asks before it drops anything; say --yes where nobody can answer")
         typer.confirm("Drop it?", abort=True, err=True)
     clear(store, clearing)
-    typer.echo(f"dropped {which}{', '.join(plain(group) for group in clearing.groups)}")
+    typer.echo(f"dropped {which}{', '.join(plain(path) for path in clearing.paths)}")

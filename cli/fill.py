@@ -16,8 +16,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[STAGE]...",
-            help="windows, predictions, attributions, eqtl, statistics; all that is missing where none is named. And "
-            "gradient, which is filled only where it is named.",
+            help="windows, predictions, attributions, eqtl, statistics; all that is missing where none is named. Only "
+            "where they are named: gradient, ism_window, ism_tss.",
             show_default=False,
         ),
     ] = None,
@@ -169,6 +169,8 @@ def command(
             report, failed = error.report, error
     for group in report.readouts_changed:
         note(f"{group} is read out anew from its stored tracks; no model was run for it")
+    for array in report.dropped:
+        note(f"{array} was of another readout and is dropped; its stage takes the model again")
     for failure in report.failures[:_FAILURES_SHOWN]:
         note(f"failed: {failure}")
     if len(report.failures) > _FAILURES_SHOWN:

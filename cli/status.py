@@ -85,6 +85,10 @@ def _print(status: Mapping[str, Any]) -> None:
     for group in status["groups"]:
         state = Text(group["state"], _COLOURS.get(group["state"], _UNFINISHED))
         table.add_row(plain(group["group"]), f"{group['filled']:,} of {group['genes']:,}", size(group["bytes"]), state)
+        for of in status["optional"]:
+            if of["group"] == group["group"]:
+                state = Text(of["state"], _COLOURS.get(of["state"], _UNFINISHED))
+                table.add_row(plain(of["array"]), f"{of['filled']:,} of {of['genes']:,}", size(of["bytes"]), state)
     console.print(table)
     for group in status["groups"]:
         if group["reason"]:
@@ -130,6 +134,8 @@ def _print_csv(status: Mapping[str, Any]) -> None:
     for group in status["groups"]:
         rows += [(group["group"], name, group[name]) for name in ("state", "filled", "genes", "bytes")]
         rows += [(group["group"], what, count) for what, count in (group["counts"] or {}).items()]
+    for of in status["optional"]:
+        rows += [(of["array"], name, of[name]) for name in ("state", "filled", "genes", "bytes")]
     for gene in status.get("by_gene", []):
         rows += [(group, f"state of {gene['id']}", of["state"]) for group, of in gene["groups"].items()]
     writer = csv.writer(sys.stdout, lineterminator="\n")

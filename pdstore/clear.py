@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pdstore.errors import JobError, MissingDataError, UsageError
-from pdstore.fill import STAGES
+from pdstore.fill import ALL_STAGES, STAGES
 from pdstore.lease import held_lease
 from pdstore.location.locate import require_no_url
 from pdstore.query import find_gene
 from pdstore.schema import schema_of
-from pdstore.stages.model_group import GROUPS_OF_A_MODEL
+from pdstore.stages.model_group import GROUPS_OF_A_MODEL, arrays_of_stages
+from pdstore.stages.optional import OPTIONAL_STAGES
 from pdstore.stages.statistics import gather_fdr
 from pdstore.stages.windows import total_counts
 from pdstore.store import Store, genes_written, open_store
@@ -25,6 +26,8 @@ class Clearing:
     ----------
     groups : list of str
         Paths of groups, those first that are derived from others.
+    arrays : list of str
+        Paths of arrays that optional stages fill, of other groups.
     genes : list of int
         Rows of genes/ to drop from them; none means the whole groups.
     label, stages, gene_names
@@ -32,10 +35,16 @@ class Clearing:
     """
 
     groups: list[str]
+    arrays: list[str]
     genes: list[int]
     label: str | None
     stages: tuple[str, ...]
     gene_names: tuple[str, ...]
+
+    @property
+    def paths(self) -> list[str]:
+        """Of all that is to be dropped."""
+        return [*self.arrays, *self.groups]
 
 
 def plan_clearing(
@@ -63,19 +72,22 @@ def plan_clearing(
         The store holds none of it.
     """
     for name in stages:
-        if name not in STAGES:
-            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(STAGES)}")
+        if name not in ALL_STAGES:
+            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(ALL_STAGES)}")
     if not stages and label is None:
-        raise UsageError("clear what? Name a model with --model, or stages: " + ", ".join(STAGES))
+        raise UsageError("clear what? Name a model with --model, or stages: " + ", ".join(ALL_STAGES))
     labels = {name: _windows_of(store, name) for parent in _OF_A_MODEL for name in store.members(parent)}
     if label is not None and label not in labels:
         raise MissingDataError(
             f"store {store.url} holds nothing of {label!r}; it holds {', '.join(labels) or 'no predictions'}"
         )
     wanted: set[str] = set()
+    arrays: list[str] = []
     for stage in stages or _OF_A_MODEL:
         if stage in _OF_A_MODEL:
             wanted.add(f"{stage}/{label or _only(labels)}")
+        elif stage in OPTIONAL_STAGES:
+            arrays += arrays_of_stages(store, f"attributions/{label or _only(labels)}", stage)
         else:
             windows = labels[label] if label is not None else set(store.members(stage))
             wanted.update(f"{stage}/{window}" for window in windows)
@@ -94,10 +106,12 @@ def plan_clearing(
         for name in store.members(parent)
         if f"{parent}/{name}" in wanted
     ]
-    if not groups:
+    # The others go with their group.
+    arrays = [path for path in dict.fromkeys(arrays) if path.rpartition("/")[0] not in groups]
+    if not groups and not arrays:
         raise MissingDataError(f"store {store.url} holds nothing of {', '.join(stages) or label}: nothing to clear")
     rows = sorted({find_gene(store, gene) for gene in genes})
-    return Clearing(groups, rows, label, tuple(stages), tuple(genes))
+    return Clearing(groups, arrays, rows, label, tuple(stages), tuple(genes))
 
 
 def clear(url: str, clearing: Clearing) -> None:
@@ -115,11 +129,13 @@ def clear(url: str, clearing: Clearing) -> None:
         store.remove_leftovers()
         if plan_clearing(store, clearing.label, clearing.stages, clearing.gene_names) != clearing:
             raise JobError(f"store {url} was filled meanwhile: clear again to see what there is to drop now")
-        for group in clearing.groups:
-            if clearing.genes:
-                _clear_genes(store, group, clearing.genes)
+        for path in clearing.paths:
+            if not clearing.genes:
+                store.delete(path)
+            elif path in clearing.arrays:
+                _clear_chunks(store, path, clearing.genes)
             else:
-                store.delete(group)
+                _clear_genes(store, path, clearing.genes)
 
 
 def _clear_genes(store: Store, group: str, genes: Sequence[int]) -> None:
@@ -137,13 +153,17 @@ def _clear_genes(store: Store, group: str, genes: Sequence[int]) -> None:
         store.write(f"{group}/{name}", ..., values)
     names = [name for name in by_gene if schema.arrays[name].chunks[0] == 1]
     for name in sorted(names, key=lambda name: name != schema.filled_array):
-        for gene in genes:
-            store.delete(f"{group}/{name}/c/{gene}")
+        _clear_chunks(store, f"{group}/{name}", genes)
     if group.startswith("statistics/"):
         gather_fdr(store, group)
     if "counts" in schema.attributes:
         filled = sorted(genes_written(store, f"{group}/{schema.filled_array}"))
         store.set_attribute(group, "counts", total_counts(store, group, filled))
+
+
+def _clear_chunks(store: Store, array: str, genes: Sequence[int]) -> None:
+    for gene in genes:
+        store.delete(f"{array}/c/{gene}")
 
 
 def _windows_of(store: Store, label: str) -> set[str]:

@@ -12,6 +12,7 @@ from pdstore.alignment import Columns, CommonVariants, common_names, matching_va
 from pdstore.differences import RowDifferences, row_differences
 from pdstore.same_rows import same_rows
 from pdstore.schema import ArraySchema, schema_of
+from pdstore.sparse_rows import columns_written, read_columns
 from pdstore.store import Store, genes_written, read_together
 
 SAME, DIFFERS, MISSING_FIRST, MISSING_SECOND = 0, 1, 2, 4
@@ -32,6 +33,7 @@ _LEFT_OUT = (
     "gene_values",
 )
 _GENES_AT_ONCE = 64
+_NOTHING = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class Comparison:
         for group in groups:
             is_filled = self._filled(group)
             arrays = [array for schema in self._schemas(group) if (array := self._aligned(group, schema)) is not None]
-            found += self._differences(arrays, is_filled)
+            found += self._differences([array for array in arrays if not array.schema.sparse], is_filled)
+            found += [self._difference_of_chunks(array) for array in arrays if array.schema.sparse]
         for path, variants in self._of_windows.items():
             kind = (variants.missing * np.array([[MISSING_FIRST], [MISSING_SECOND]])).sum(axis=0)
             found.append(ArrayDifference(f"{path}/variants", kind.astype(np.int8), np.full(len(kind), np.nan)))
@@ -213,6 +216,26 @@ class Comparison:
                 kind[genes] = of_rows.differs * DIFFERS + missing
                 relative[genes] = of_rows.largest
             yield ArrayDifference(array.path, kind.astype(np.int8), relative)
+
+    def _difference_of_chunks(self, array: _Array) -> ArrayDifference:
+        """What differs of a sparse array: of the chunks that either store has, whatever else it has of the gene."""
+        genes = self._rows.shape[1]
+        kind, relative = np.zeros(genes, dtype=np.int8), np.full(genes, np.nan)
+        written = [columns_written(store, array.path) for store in self._stores]
+        for gene, rows in enumerate(self._rows.T.tolist()):
+            there = [of.get(row, _NOTHING) for of, row in zip(written, rows, strict=True)]
+            columns = (np.union1d(*there),) * 2 if array.variants is None else array.variants.columns(gene)
+            either = np.isin(columns[0], there[0]) | np.isin(columns[1], there[1])
+            if not either.any():
+                continue
+            first, second = (
+                read_columns(store, array.path, rows[side], columns[side][either], there[side])[None]
+                for side, store in enumerate(self._stores)
+            )
+            of_row = row_differences(first, second, self._tolerance, array.schema.fill_value)
+            kind[gene] = of_row.differs[0] * DIFFERS + of_row.missing[:, 0] @ (MISSING_FIRST, MISSING_SECOND)
+            relative[gene] = of_row.largest[0]
+        return ArrayDifference(array.path, kind, relative)
 
     def _same(self, array: _Array) -> NDArray[np.bool_]:
         """Genes whose bytes are the same, and mean the same: bool, shape (genes,)."""

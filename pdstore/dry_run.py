@@ -24,6 +24,7 @@ from pdstore.models.registry import ModelReference
 from pdstore.plan import StagePlan, WindowSizes, plan_stages, window_sizes
 from pdstore.stages.gene_window import read_reference_around
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL
+from pdstore.stages.optional import OPTIONAL_STAGES
 from pdstore.stages.predictions import Predictions
 from pdstore.store import open_store
 
@@ -64,7 +65,7 @@ class Cost:
     def seconds(self, plan: StagePlan) -> float | None:
         """Time that the model takes for a stage; None where it is not known."""
         if not plan.model_windows:
-            return 0.0 if plan.stage in (*GROUPS_OF_A_MODEL, "gradient") else None
+            return 0.0 if plan.stage in (*GROUPS_OF_A_MODEL, *OPTIONAL_STAGES) else None
         return None if not self.windows_per_second else plan.model_windows / self.windows_per_second
 
     def as_json(self) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from pdstore.query import find_gene
 from pdstore.stages.attributions import Attributions, IsmEffects
 from pdstore.stages.dosage import DosageEffects, DosagePredictions, WindowsInPlace
 from pdstore.stages.eqtl import Eqtl
-from pdstore.stages.gradients import Gradients
-from pdstore.stages.model_group import GROUPS_OF_A_MODEL, check_model
+from pdstore.stages.model_group import GROUPS_OF_A_MODEL, arrays_of_stages, check_model
+from pdstore.stages.optional import OPTIONAL_STAGES
 from pdstore.stages.predictions import PersonPredictions, Predictions
 from pdstore.stages.readouts import chosen_readout, differs, set_readout
 from pdstore.stages.stage import Block, Stage
@@ -51,16 +51,15 @@ STAGES: dict[str, Steps] = {
 }
 """Steps of each stage by its name, in the order in which they are filled."""
 
+ALL_STAGES: dict[str, Steps] = STAGES | {name: (make_step,) for name, make_step in OPTIONAL_STAGES.items()}
+"""The same with those that are filled only where they are named."""
+
 DOSAGE_STAGES: dict[str, Steps] = STAGES | {
     "windows": (lambda model: WindowsInPlace(model.window),),
     "predictions": (DosagePredictions,),
     "attributions": (DosageEffects,),
 }
 """The same for models that take dosages."""
-
-
-OPTIONAL_STAGES: dict[str, Steps] = {"gradient": (Gradients,)}
-"""Stages that are filled only where they are named, after the others."""
 
 
 class Observer(Protocol):
@@ -93,6 +92,8 @@ class FillReport:
         Blocks that failed at every attempt: which, and the error.
     readouts_changed : list of str
         Groups whose derived values were read out anew from their tracks, in another way than before.
+    dropped : list of str
+        Arrays that were deleted since they were of another readout, and keep no tracks.
     genes_outside_contig : int
         Genes whose window leaves the contig; the bases beyond are N.
     genes_without_r : int
@@ -110,6 +111,7 @@ class FillReport:
     done_before: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     readouts_changed: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
     genes_outside_contig: int = 0
     genes_without_r: int = 0
     weights: dict[str, int] = field(default_factory=dict)
@@ -157,7 +159,8 @@ def fill(
     observer : Observer
         Told how it goes.
     stages : sequence of str
-        Names of stages; none means all but the optional ones. They are filled in the order in which data flows.
+        Names of stages; none means all but those that are filled only where they are named. They are filled in the
+        order in which data flows.
     genes : sequence of str
         Symbols or ids; none means all.
     cluster : Cluster, optional
@@ -205,8 +208,12 @@ def fill(
         for name in selected:
             for step in steps(model, name):
                 step.prepare(store)
+                filled = [path for path in arrays_of_stages(store, step.group) if store.chunks_written(path)]
                 if step.runs_model and set_readout(store, step.group, chosen):
                     report.readouts_changed.append(step.group)
+                    report.dropped += filled
+                    # Its own array may have been among them.
+                    step.prepare(store)
                 run_block = partial(_run_block, step, store.url, lease, model.device)
                 rows = _fill_step(store, step, rows, run_block, clients, observer, report)
         _count(store, model, report)
@@ -218,13 +225,12 @@ def fill(
 def selected_stages(stages: Sequence[str]) -> list[str]:
     """Names of stages in the order in which data flows; `UsageError` for one there is not.
 
-    Where none is named, all of `STAGES`.
+    Where none is named, all but those that are filled only where they are named.
     """
-    every = [*STAGES, *OPTIONAL_STAGES]
     for name in stages:
-        if name not in every:
-            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(every)}")
-    return [name for name in every if name in stages] if stages else list(STAGES)
+        if name not in ALL_STAGES:
+            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(ALL_STAGES)}")
+    return [name for name in ALL_STAGES if name in (stages or STAGES)]
 
 
 def selected_genes(store: Store, genes: Sequence[str]) -> list[int]:
@@ -234,19 +240,21 @@ def selected_genes(store: Store, genes: Sequence[str]) -> list[int]:
 
 def steps(model: ModelReference, stage: str) -> list[Stage]:
     """The steps of a stage."""
-    of_model = (DOSAGE_STAGES if model.takes_dosages else STAGES) | OPTIONAL_STAGES
-    return [make_step(model) for make_step in of_model[stage]]
+    return [make_step(model) for make_step in (DOSAGE_STAGES if model.takes_dosages else ALL_STAGES)[stage]]
 
 
 def check_usable(store: Store, model: ModelReference, selected: Sequence[str], cluster: Cluster) -> None:
     """Hold device, weights and options of a model against this machine and the store, before hours go into windows."""
+    for name in selected:
+        if model.takes_dosages and name in OPTIONAL_STAGES:
+            raise UsageError(f"model {model.name} reads no sequence: it has no stage {name}")
     cluster.check()
     if cluster.is_local:
         check_device(model.device)
     if "gradient" in selected:
         model.require_gradient()
     given = model.weights is not None or model.options.given()
-    if {*GROUPS_OF_A_MODEL, "gradient"} & set(selected) or ("statistics" in selected and given):
+    if {*GROUPS_OF_A_MODEL, *OPTIONAL_STAGES} & set(selected) or ("statistics" in selected and given):
         check_model(store, model)
 
 

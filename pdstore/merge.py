@@ -37,7 +37,7 @@ from pdstore.stages.reference import write_reference
 from pdstore.stages.stage import gene_label
 from pdstore.status import require_sound
 from pdstore.store import Store, create_store, mark_complete, new_store, open_store
-from pdstore.union import GroupUnion, Part, arrays_by_gene, unite_groups
+from pdstore.union import GroupUnion, Part, arrays_by_gene, arrays_of_stages, unite_groups
 from pdstore.whole import lost_chunks
 
 _COMPARED, _TAKEN = ("genotypes", "variants"), ("genes", "expression", "reference")
@@ -233,6 +233,13 @@ def _sizes(parts: Sequence[Part], unions: Sequence[GroupUnion]) -> tuple[int, li
                 of_held = [chunks[index].get(row, {}).values() for index, row in held]
                 read += sum(map(sum, of_held))
                 written += of_held[0]
+        for name in arrays_of_stages(union):
+            of_chunk: dict[tuple[int, ...], int] = {}
+            for part in parts:
+                for row, of_gene in part.chunks(f"{union.path}/{name}").items():
+                    read += sum(of_gene.values())
+                    of_chunk |= {(int(part.rows[row]), *rest): size for rest, size in of_gene.items()}
+            written += of_chunk.values()
     return read, written
 
 

@@ -19,7 +19,7 @@ from pdstore.stages.statistics import gather_statistics
 from pdstore.stages.windows import Windows
 from pdstore.status import ROWS_OF_A_GENE
 from pdstore.store import Store
-from pdstore.union import GroupUnion, Held, Part, arrays_by_gene, sparse_arrays
+from pdstore.union import GroupUnion, Held, Part, arrays_by_gene, arrays_of_begun_genes, arrays_of_stages
 
 _PLACED = ("window_start", "reach_before", "reach_after", "variant_start", "variant_count")
 """Where windows lie: on what everything of a gene rests."""
@@ -84,6 +84,8 @@ def write_group(out: Store, parts: Sequence[Part], union: GroupUnion, files: Chu
     copying.begun(tally)
     for name in arrays_by_gene(union):
         copying.filled(name)
+    for name in arrays_of_stages(union):
+        copying.of_stage(name, tally)
     if union.path.startswith("windows/"):
         _take_haplotype_counts(out, parts, union)
         Windows(window).gather(out)
@@ -139,8 +141,20 @@ class _Genes:
         first = {chunk[0]: held[0] for chunk, held in taken.items() if chunk[1] == 0}
         of_reference = {gene: self._chunks(one[0], reference).get(one[1], ()) for gene, one in first.items()}
         self._take(reference, {(gene, *of): [first[gene]] for gene, rests in of_reference.items() for of in rests})
-        for name in sparse_arrays(self._union):
+        for name in arrays_of_begun_genes(self._union):
             self._blocks(name, tally, taken)
+
+    def of_stage(self, name: str, tally: Tally) -> None:
+        """Copy what any store has of an array that an optional stage fills: its chunks are of one size everywhere."""
+        path = f"{self._union.path}/{name}"
+        held: dict[int, list[Held]] = {}
+        for index in self._union.holders:
+            for row in self._chunks(index, path):
+                held.setdefault(int(self._parts[index].rows[row]), []).append((index, row))
+        having = {chunk: of for gene in sorted(held) for chunk, of in self._having(path, gene, held[gene]).items()}
+        self._take_blocks(path, having)
+        for _, index in sorted({(gene, holders[0][0]) for (gene, *_), holders in having.items()}):
+            tally.take(f"genes of {path} from {self._parts[index].store.url}")
 
     def _blocks(self, name: str, tally: Tally, done: Collection[Chunk] = ()) -> dict[Chunk, list[Held]]:
         """Copy the blocks of an array that are not done of genes that were begun; gives who has them."""
@@ -158,13 +172,17 @@ class _Genes:
                     tally.leave_out(f"{what}where the new store's are of {layout[1]:,}, from {url}", blocks)
             of_usable = self._having(path, gene, usable)
             having |= {chunk: holders for chunk, holders in of_usable.items() if chunk not in done}
-        for chunk, others in self._take(path, having).items():
-            for other in others:
-                self._require_same_block(path, chunk, having[chunk][0], other)
+        self._take_blocks(path, having)
         for holders in having.values():
             url = self._parts[holders[0][0]].store.url
             tally.take(f"blocks of unfinished genes of {self._union.path} from {url}")
         return having
+
+    def _take_blocks(self, path: str, having: Mapping[Chunk, Sequence[Held]]) -> None:
+        """Copy blocks, and see that all who have one have the same values."""
+        for chunk, others in self._take(path, having).items():
+            for other in others:
+                self._require_same_block(path, chunk, having[chunk][0], other)
 
     def _having(self, path: str, gene: int, held: Sequence[Held]) -> dict[Chunk, list[Held]]:
         """Chunks of a gene in the new store → who has them; a chunk that one has lost may be in another."""

@@ -15,9 +15,9 @@ from pdstore.models.protocol import ModelDescription
 from pdstore.models.registry import ModelReference
 from pdstore.schema import encoded_size, filled_array, schema_of
 from pdstore.stages.gene_window import reaches, read_calls, read_gene_window, window_path
-from pdstore.stages.gradients import GRADIENT_MARK, WINDOWS_A_GRADIENT
 from pdstore.stages.model_group import GROUPS_OF_A_MODEL
-from pdstore.stages.stage import Pending, pending_genes, pending_runs, runs_of
+from pdstore.stages.optional import OPTIONAL_STAGES
+from pdstore.stages.stage import pending_runs, runs_of
 from pdstore.stages.statistics import GENE_STATISTICS
 from pdstore.store import Store, genes_written
 
@@ -58,7 +58,7 @@ class StagePlan:
     stage : str
         Name of the stage.
     unit : str
-        "genes", "haplotypes" or "variants".
+        "genes", "haplotypes", "variants", "drivers" or "bases".
     blocks, done : int
         Blocks to do, and blocks that are in the store.
     units : int
@@ -153,12 +153,13 @@ def plan_stages(
     widest = int(sizes.variants.max(initial=1))
     plans = []
     for stage in stages:
+        if stage in OPTIONAL_STAGES:
+            step = OPTIONAL_STAGES[stage](model)
+            plans.append(StagePlan(stage, step.unit, *step.work(store, genes, supposed_people is not None)))
+            continue
         if stage in GROUPS_OF_A_MODEL and not model.takes_dosages:
             derived = 8 * (people if stage == "predictions" else widest)
             plans.append(_plan_of_model(store, model, stage, genes, sizes, derived, supposed_people is not None))
-            continue
-        if stage == "gradient":
-            plans.append(_plan_of_gradients(store, model, genes, widest, supposed_people is not None))
             continue
         group = f"{stage}/{model.window.name if stage in ('windows', 'eqtl') else model.label}"
         mark = filled_array(group)
@@ -219,26 +220,6 @@ def _plan_of_model(
     size = (units + begun) * _bytes_of_outputs(described) + begun * derived
     unit = "haplotypes" if stage == "predictions" else "variants"
     return StagePlan(stage, unit, blocks, done, units, run_for, size)
-
-
-def _plan_of_gradients(
-    store: Store, model: ModelReference, genes: Sequence[int], widest: int, from_nothing: bool
-) -> StagePlan:
-    group = f"attributions/{model.label}"
-    if f"{group}/{GRADIENT_MARK}" in store and not from_nothing:
-        pending = pending_genes(store, f"{group}/{GRADIENT_MARK}", genes)
-    else:
-        pending = Pending([(gene,) for gene in genes], [], 0)
-    todo = len(pending.todo)
-    return StagePlan(
-        "gradient",
-        "genes",
-        todo,
-        pending.done,
-        todo,
-        todo * WINDOWS_A_GRADIENT,
-        todo * (16 * model.window.length + 8 * widest),
-    )
 
 
 def _bytes_of_outputs(described: ModelDescription) -> int:

@@ -63,7 +63,10 @@ class ArraySchema:
     optional : bool
         Whether a group may lack it.
     sparse : bool
-        Whether a gene that is filled may have no chunk of it.
+        Whether only some genes have chunks of it, whatever else is filled of them; what is absent is not filled. Such
+        an array is made by who first writes to it, not with its group.
+    stage : str or None
+        Of a sparse array, the optional stage that fills it; None where it serves the group's own stage.
     """
 
     name: str
@@ -77,6 +80,7 @@ class ArraySchema:
     description: str
     optional: bool = False
     sparse: bool = False
+    stage: str | None = None
 
     def chunk_shape(self, shape: Sequence[int], attributes: Mapping[str, Any]) -> tuple[int, ...]:
         """Chunk shape for an array of `shape` in a group with `attributes`."""
@@ -249,6 +253,7 @@ def _group_schema(document: Mapping[str, Any]) -> GroupSchema:
             description=array["description"],
             optional=array.get("optional", False),
             sparse=array.get("sparse", False),
+            stage=array.get("stage"),
         )
         for name, array in document["arrays"].items()
     }

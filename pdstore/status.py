@@ -10,7 +10,8 @@ from pdstore.errors import DamagedDataError, LeaseError, MissingDataError, Schem
 from pdstore.lease import read_lease
 from pdstore.query import find_gene
 from pdstore.schema import schema_of
-from pdstore.stages.model_group import COMMON
+from pdstore.stages.model_group import COMMON, arrays_of_stages
+from pdstore.stages.optional import genes_done
 from pdstore.stages.stage import run_length, runs_of
 from pdstore.stages.windows import total_counts
 from pdstore.store import Store, genes_written
@@ -41,8 +42,10 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
         ``groups``: one object a group that `fill` makes, with ``group``, ``filled`` and ``genes`` (numbers of genes),
         ``bytes`` on disk, ``state`` (``"filled"``, ``"partly filled"``, ``"empty"``, ``"in place"`` (windows that no
         model needs the sequence of), ``"stale"`` or ``"damaged"``),
-        ``reason`` (why it is stale or damaged, else null) and ``counts`` (null where it counts nothing). With genes
-        also ``by_gene``: one object a gene, with
+        ``reason`` (why it is stale or damaged, else null) and ``counts`` (null where it counts nothing); ``optional``:
+        one object an array of an optional stage that was begun, with ``array``, ``group``, ``filled`` (genes of which
+        all is there, of every driver), ``genes``, ``bytes`` and ``state``. With genes also ``by_gene``: one object a
+        gene, with
         ``gene``, ``id`` and ``groups``, which has for each group ``state`` (as above, or ``"missing"``), and ``blocks``
         and ``blocks_done`` of groups that a model fills (else null).
     """
@@ -62,6 +65,7 @@ def store_status(store: Store, genes: Sequence[str] | None = None) -> dict[str, 
         "writer": _writer(store),
         "sources": attributes.get("counts"),
         "groups": groups,
+        "optional": [array for group in groups for array in _optional_status(store, group)],
     }
     if genes is not None:
         rows = [find_gene(store, gene) for gene in genes] or list(range(number))
@@ -163,6 +167,28 @@ def _group_status(store: Store, path: str, genes: int) -> dict[str, Any]:
     return status | {"filled": filled, "state": state, "reason": reason, "counts": counts}
 
 
+def _optional_status(store: Store, group: dict[str, Any]) -> list[dict[str, Any]]:
+    """State of the arrays of a group that optional stages fill."""
+    path, genes = group["group"], group["genes"]
+    found = []
+    for array in arrays_of_stages(store, path):
+        status = {"array": array, "group": path, "filled": 0, "genes": genes, "bytes": store.size_on_disk(array)}
+        state = group["state"]
+        if state not in ("stale", "damaged"):
+            statistics = f"statistics/{path.partition('/')[2]}"
+            try:
+                known = _filled_genes(store, statistics) if statistics in store else set()
+                status["filled"] = len(genes_done(store, array, known))
+            except (DamagedDataError, MissingDataError):
+                state = "damaged"
+            else:
+                begun = bool(store.chunks_written(array))
+                whole = status["filled"] == genes
+                state = "filled" if whole else "partly filled" if status["filled"] or begun else "empty"
+        found.append(status | {"state": state})
+    return found
+
+
 def _counts(store: Store, path: str) -> dict[str, int] | None:
     """What a group counts: over all genes in an attribute, or gene by gene."""
     counts = store.group(path).attrs.asdict().get("counts")
@@ -202,7 +228,7 @@ def _genes_with_values(store: Store, path: str) -> set[int]:
     found: set[int] = set()
     for name in store.arrays(path):
         array, schema = store.array(f"{path}/{name}"), schema_of(path).arrays[name]
-        if schema.dims[0] != "genes":
+        if schema.dims[0] != "genes" or schema.sparse:
             continue
         if array.ndim > 1:
             found |= genes_written(store, f"{path}/{name}")

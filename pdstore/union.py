@@ -112,9 +112,19 @@ def arrays_by_gene(union: GroupUnion) -> list[str]:
     return [name for name in _by_gene(union.path, union.arrays) if not schema_of(union.path).arrays[name].sparse]
 
 
-def sparse_arrays(union: GroupUnion) -> list[str]:
-    """Names of the arrays of which only genes that were begun have chunks."""
-    return [name for name in union.arrays if schema_of(union.path).arrays[name].sparse]
+def arrays_of_begun_genes(union: GroupUnion) -> list[str]:
+    """Names of the arrays of which only genes that were begun have chunks of use."""
+    return [name for name in union.arrays if _is_of_begun(union.path, name)]
+
+
+def arrays_of_stages(union: GroupUnion) -> list[str]:
+    """Names of the arrays that optional stages fill, of whatever genes."""
+    return [name for name in union.arrays if schema_of(union.path).arrays[name].stage is not None]
+
+
+def _is_of_begun(path: str, name: str) -> bool:
+    array = schema_of(path).arrays[name]
+    return array.sparse and array.stage is None
 
 
 def _by_gene(path: str, names: Iterable[str]) -> list[str]:
@@ -135,7 +145,7 @@ def _unite(parts: Sequence[Part], path: str) -> GroupUnion:
     for index in holders:
         part = parts[index]
         done = {row for row, rests in part.chunks(filled_array(path)).items() if not any(next(iter(rests)))}
-        chunks = {row for array in by_gene for row in part.chunks(f"{path}/{array}")}
+        chunks = {row for array in by_gene if not schema.arrays[array].stage for row in part.chunks(f"{path}/{array}")}
         for row in sorted(chunks):
             into = filled if row in done else begun
             into.setdefault(int(part.rows[row]), []).append((index, row))
@@ -144,7 +154,7 @@ def _unite(parts: Sequence[Part], path: str) -> GroupUnion:
     unused = {
         array
         for array in arrays
-        if schema.arrays[array].sparse
+        if _is_of_begun(path, array)
         and not any(row in parts[index].chunks(f"{path}/{array}") for index, row in held_begun)
     }
     return GroupUnion(

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pdstore.errors import MissingDataError, UsageError
+from pdstore.errors import UsageError
 from pdstore.figures.gene import GENE_PANELS, GeneSubject, draw_sequence_logo
 from pdstore.figures.genes import GENES_PANELS, GenesSubject
 from pdstore.figures.style import Panel, draw
@@ -22,7 +22,6 @@ from pdstore.figures.write import plot_gene, plot_genes
 from pdstore.gene_table import gene_columns
 from pdstore.models.registry import ModelReference
 from pdstore.query import query_gene
-from pdstore.schema import schema_of
 from pdstore.store import Store, open_store
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -107,28 +106,6 @@ def test_ism_and_slopes_are_the_stores(store: Store, gene: str) -> None:
         of = [(driver["eqtl_slope"], driver["ism"]) for driver in drivers if driver["support"] == word]
         np.testing.assert_array_equal(points, expected(*np.array(of).T))
     assert sum(map(len, by_support.values())) == len(drivers)
-
-
-def test_a_stored_ism_window_becomes_a_logo(filled: Path, gene: str, tmp_path: Path) -> None:
-    store = open_store(Path(shutil.copytree(filled, tmp_path / "store.zarr")), "r+")
-    with pytest.raises(MissingDataError, match="ISM of every base"):
-        drawn(GENE_PANELS, "logo", GeneSubject.of(store, gene))
-    genes = store.array("genes/gene_tss").shape[0]
-    sizes = {"genes": genes, "ism_windows": 2, "ism_window_positions": 41, "nucleotides": 4}
-    others = set(schema_of("attributions/cnn").arrays) - {"ism_window"}
-    store.create_group("attributions/cnn", sizes, {}, without=others)
-    row = store.read("genes/gene_name").tolist().index(gene)
-    effects = np.random.default_rng(0).normal(size=(2, 41, 4))
-    bases = np.random.default_rng(1).integers(4, size=41)
-    effects[:, np.arange(41), bases] = np.nan
-    store.write("attributions/cnn/ism_window", row, effects)
-    axes, caption = drawn(GENE_PANELS, "logo", GeneSubject.of(store, gene))
-    assert caption == "41 bases"
-    scores = -np.nanmean(effects[0], axis=1)
-    boxes = [patch.get_path().get_extents() for patch in axes.patches]
-    heights = [box.y1 if score > 0 else box.y0 for box, score in zip(boxes, scores, strict=True)]
-    np.testing.assert_allclose(heights, scores, rtol=1e-4)
-    assert [round((box.x0 + box.x1) / 2) for box in boxes] == list(range(-20, 21))
 
 
 def test_a_logo_leaves_out_what_has_no_letter_or_no_score() -> None:

@@ -14,10 +14,12 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
+from pdstore.analysis.motif import base_scores
 from pdstore.errors import MissingDataError
 from pdstore.figures.style import FAINT, INK, NEITHER, NUCLEOTIDES, PALE, SUPPORTED, UNSUPPORTED, Panel, signed
 from pdstore.query import FdrKind, find_gene, query_gene
 from pdstore.stages.expression import read_expression
+from pdstore.stages.ism_window import read_main_driver
 from pdstore.store import Store
 from pdstore.words import counted, plain
 
@@ -197,20 +199,17 @@ def draw_slopes(axes: Axes, subject: GeneSubject) -> str:
 
 
 def draw_logo(axes: Axes, subject: GeneSubject) -> str:
-    """Sequence logo of the ISM around the main driver, where the store holds one."""
-    path = f"attributions/{subject.answer['model']}/ism_window"
-    if path not in subject.store:
-        raise MissingDataError(f"the store holds no {path}: ISM of every base around the drivers is not filled")
-    windows = subject.store.read_if_filled(path, subject.row)
-    effects = windows[0]
-    substitutions = (~np.isnan(effects)).sum(axis=1)
-    if not substitutions.any():
-        raise MissingDataError(f"the ISM of every base around the main driver of {subject.name} is not filled")
-    # Beyond a contig's end there is no base.
-    scores = np.where(substitutions, -np.nansum(effects, axis=1) / np.maximum(substitutions, 1), np.nan)
+    """Sequence logo of the ISM around the main driver, in the reference and along the contig, where that is filled."""
+    effects = read_main_driver(subject.store, subject.answer["model"], subject.row)
+    if effects is None or np.isnan(effects).all():
+        raise MissingDataError(
+            f"the ISM of every base around the main driver of {subject.name} is not filled: run pdstore fill ism_window"
+        )
+    # NaN, the reference's own base, comes last; where there is no base, all is NaN.
+    scores = base_scores(np.sort(effects, axis=1)[:, :-1])
     draw_sequence_logo(axes, scores, _reference_letters(effects))
     axes.set_title(f"{subject.name}: ISM around the main driver")
-    axes.set_xlabel("distance to the driver (bp)")
+    axes.set_xlabel("distance to the driver along the contig (bp)")
     axes.set_ylabel("− mean ISM of the base")
     return f"{len(effects)} bases"
 
@@ -245,7 +244,7 @@ def _letter(letter: str, place: int, height: float) -> Outline:
     return stretch.translate(place - 0.45, 0).transform_path(outline)
 
 
-def _reference_letters(effects: NDArray[np.float64]) -> list[str]:
+def _reference_letters(effects: NDArray[np.float32]) -> list[str]:
     """Reference bases: those without an effect of their own."""
     return ["ACGT"[int(np.argmax(missing))] if missing.sum() == 1 else "N" for missing in np.isnan(effects)]
 

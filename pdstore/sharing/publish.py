@@ -300,9 +300,9 @@ def _json(document: dict[str, Any]) -> bytes:
 
 def _held(store: Store, withheld: dict[str, int] | None, people: int) -> list[str]:
     """What a published store holds, a line each."""
-    lines = [
-        f"{group['group']}: {group['filled']:,} of {group['genes']:,} genes" for group in store_status(store)["groups"]
-    ]
+    status = store_status(store)
+    held = [(of["group"], of) for of in status["groups"]] + [(of["array"], of) for of in status["optional"]]
+    lines = [f"{path}: {of['filled']:,} of {of['genes']:,} genes" for path, of in held]
     if people:
         lines.append(f"genotypes, names, measured expression, haplotypes and predictions of {people:,} people")
     if withheld is not None:

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from pdstore.analysis.disclosure import scatter_counts
 from pdstore.analysis.fdr import benjamini_hochberg
 from pdstore.analysis.support import fraction_supported, support
+from pdstore.chunk_files import region
 from pdstore.schema import SUMMARY, filled_array, schema_of
 from pdstore.sharing.shown import Shown
+from pdstore.stages.model_group import arrays_of_stages
 from pdstore.store import Store, create_store, genes_written, mark_complete
 
 SMALL_COHORT = 100
@@ -168,7 +170,7 @@ class _Summary:
             self._write_rows(f"attributions/{name}", ("ism",), window, everywhere)
         if f"statistics/{name}" in self._source:
             self._write_rows(f"statistics/{name}", _OF_TERMS, window, self._shown.predictions[name], name)
-            self._write_ism_windows(name)
+        self._write_arrays_of_stages(f"attributions/{name}", window)
 
     def _among_predicted(self, model: str, gene: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether enough of the people with a prediction carry, and do not carry, alleles that are shown."""
@@ -221,18 +223,32 @@ class _Summary:
                 drivers |= self._target.read_if_filled(path, gene)[: len(drivers)] > 0
         return drivers
 
-    def _write_ism_windows(self, name: str) -> None:
-        """ISM around drivers, of those that are shown: rows are drivers by rank."""
-        group, ranks = f"attributions/{name}", f"statistics/{name}/driver_rank"
-        path = f"{group}/ism_window"
-        if path not in self._source:
-            return
-        dims = schema_of(group).arrays["ism_window"].dims
-        self._create(group, dict(zip(dims, self._source.array(path).shape, strict=True)), ["ism_window"])
-        for gene in sorted(genes_written(self._source, path) & genes_written(self._target, ranks)):
-            values = self._source.read(path, gene)
-            values[~np.isin(np.arange(1, len(values) + 1), self._target.read(ranks, gene))] = np.nan
-            self._target.write(path, gene, values)
+    def _write_arrays_of_stages(self, group: str, window: str) -> None:
+        """What optional stages filled: of the reference all, of variants that of drivers that are shown."""
+        for path in arrays_of_stages(self._source, group) if group in self._source else []:
+            name = path.rpartition("/")[2]
+            sizes = dict(zip(schema_of(group).arrays[name].dims, self._source.array(path).shape, strict=True))
+            self._create(group, sizes | self._window_sizes(window), [name])
+            chunks = self._source.chunks_written(path)
+            wanted: list[tuple[tuple[Any, ...], tuple[Any, ...]]]
+            if "window_variants" in sizes:
+                ranks = f"statistics/{group.partition('/')[2]}/driver_rank"
+                places = self._places_of_drivers(window, ranks) if ranks in self._target else []
+                wanted = [(held, shown) for held, shown in places if (*held, *(0,) * (len(sizes) - 2)) in chunks]
+            else:
+                wanted = [(where, where) for where in (region(self._source, path, chunk) for chunk in sorted(chunks))]
+            for held, shown in wanted:
+                self._target.write(path, shown, self._source.read(path, held))
+
+    def _places_of_drivers(self, window: str, ranks: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        """Gene and column of each driver that is shown, in the source and here."""
+        start, count = self._shown.reach(window)
+        places = []
+        for gene in sorted(genes_written(self._target, ranks)):
+            columns = np.flatnonzero(self._shown.variants[start[gene] : start[gene] + count[gene]])
+            is_driver = self._target.read(ranks, gene)[: len(columns)] > 0
+            places += [((gene, int(columns[shown])), (gene, int(shown))) for shown in np.flatnonzero(is_driver)]
+        return places
 
     def _write_statistics(self, name: str) -> None:
         """Arrays over genes: of what enough people are behind, and of drivers those that are shown."""

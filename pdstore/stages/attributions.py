@@ -1,6 +1,6 @@
 """attributions/<model>/: in-silico mutagenesis of every applied allele of a gene's window."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from pdstore.haplotypes.build import haplotype_windows
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
+from pdstore.schema import schema_of
 from pdstore.stages.gene_window import read_gene_window, read_reference_window, window_path, window_variant_sizes
 from pdstore.stages.model_group import check_model, create_model_group, require_same_model
 from pdstore.stages.readouts import Readout, stored_readout
@@ -120,3 +121,25 @@ class IsmEffects:
 
     def describe(self, store: Store, block: Block) -> str:
         return f"effects of the variants of gene {gene_label(store, block[0])}"
+
+
+def create_arrays_of_stage(store: Store, model: ModelReference, stage: str, sizes: Mapping[str, int]) -> None:
+    """Create what is not there of the arrays of a model's attributions that an optional stage fills, and of the group.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    model : ModelReference
+        The model.
+    stage : str
+        Name of the stage.
+    sizes : mapping of str to int
+        Sizes of the dimensions that only these arrays have.
+    """
+    attributions = Attributions(model)
+    attributions.prepare(store)
+    schema = schema_of(attributions.group)
+    of_group = dict(zip(schema.arrays["ism"].dims, store.array(f"{attributions.group}/ism").shape, strict=True))
+    others = {name for name, array in schema.arrays.items() if array.stage != stage}
+    store.create_group(attributions.group, {**of_group, **sizes}, {}, others)

@@ -8,28 +8,27 @@ from numpy.typing import NDArray
 
 from pdstore.analysis.gradient import gradient_x_input
 from pdstore.errors import MissingDataError
-from pdstore.haplotypes.onehot import one_hot
+from pdstore.haplotypes.onehot import NUCLEOTIDES, one_hot
 from pdstore.models.protocol import SequenceModel, input_gradient, predict_in_batches
 from pdstore.models.registry import ModelReference
-from pdstore.schema import create_array, schema_of
 from pdstore.sources.variants import SNV
-from pdstore.stages.attributions import Attributions
+from pdstore.stages.attributions import create_arrays_of_stage
 from pdstore.stages.gene_window import (
     GeneWindow,
+    reaches,
     read_gene_window,
     read_reference_window,
     window_path,
-    window_variant_sizes,
 )
 from pdstore.stages.model_group import require_same_model
 from pdstore.stages.readouts import stored_readout
-from pdstore.stages.stage import Block, Pending, gene_label, pending_genes
+from pdstore.stages.stage import Block, Pending, Work, gene_label, pending_genes
 from pdstore.store import Store
 
-GRADIENT_MARK = "gradient_x_input"
+_MARK = "gradient_x_input"
 """The array whose chunk of a gene says that its gradient is done."""
 
-WINDOWS_A_GRADIENT = 3
+_WINDOWS_A_GRADIENT = 3
 """A gradient takes about as long as so many windows: forward, and backward twice."""
 
 
@@ -41,7 +40,6 @@ class Gradients:
     name = "gradient"
     unit = "genes"
     runs_model = True
-    arrays = (GRADIENT_MARK, "gradient")
 
     @property
     def group(self) -> str:
@@ -49,14 +47,8 @@ class Gradients:
 
     def prepare(self, store: Store) -> None:
         self.model.require_gradient()
-        # The group need not be filled, but it says which model and readout the gradients are of.
-        Attributions(self.model).prepare(store)
-        sizes = window_variant_sizes(store, self.model.window)
-        sizes |= {"positions": self.model.window.length, "nucleotides": 4}
-        group = store.group(self.group)
-        for name in self.arrays:
-            if name not in group:
-                create_array(group, schema_of(self.group).arrays[name], sizes, {})
+        sizes = {"positions": self.model.window.length, "nucleotides": len(NUCLEOTIDES)}
+        create_arrays_of_stage(store, self.model, self.name, sizes)
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
         count = store.read_if_filled(f"{window_path(self.model.window)}/haplotype_count")
@@ -65,7 +57,7 @@ class Gradients:
                 raise MissingDataError(
                     f"windows of gene {gene_label(store, gene)} are not filled: run pdstore fill windows"
                 )
-        return pending_genes(store, f"{self.group}/{GRADIENT_MARK}", genes)
+        return pending_genes(store, f"{self.group}/{_MARK}", genes)
 
     def run(self, store: Store, block: Block) -> None:
         (gene,) = block
@@ -75,11 +67,20 @@ class Gradients:
         tracks = self._tracks(store, gene, model, reference)
         gradient = input_gradient(model, reference, stored_readout(store, self.group).gradient(tracks))
         window = read_gene_window(store, self.model.window, gene)
-        effects = np.full(store.array(f"{self.group}/{GRADIENT_MARK}").shape[1], np.nan)
+        effects = np.full(store.array(f"{self.group}/{_MARK}").shape[1], np.nan)
         columns, offset, alternate = _snvs(window, self.model.window.tss_offset)
         effects[columns] = gradient_x_input(gradient, offset, reference[offset], alternate)
         store.write(f"{self.group}/gradient", gene, gradient)
-        store.write(f"{self.group}/{GRADIENT_MARK}", gene, effects)
+        store.write(f"{self.group}/{_MARK}", gene, effects)
+
+    def work(self, store: Store, genes: Sequence[int], from_nothing: bool) -> Work:
+        """See `OptionalStage`."""
+        path = f"{self.group}/{_MARK}"
+        done = 0 if from_nothing or path not in store else pending_genes(store, path, genes).done
+        todo = len(genes) - done
+        widest = max(reach.alleles.stop - reach.alleles.start for reach in reaches(store, self.model.window, genes))
+        of_a_gene = 4 * len(NUCLEOTIDES) * self.model.window.length + 8 * widest
+        return Work(todo, done, todo, todo * _WINDOWS_A_GRADIENT, todo * of_a_gene)
 
     def _tracks(
         self, store: Store, gene: int, model: SequenceModel, reference: NDArray[np.bool_]

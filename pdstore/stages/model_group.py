@@ -8,6 +8,7 @@ from pdstore.errors import ProvenanceError
 from pdstore.models.device import device_type
 from pdstore.models.protocol import NO_READOUT, Model
 from pdstore.models.registry import ModelReference
+from pdstore.schema import schema_of
 from pdstore.store import Store
 
 GROUPS_OF_A_MODEL = ("predictions", "attributions")
@@ -18,10 +19,6 @@ COMMON = ("weights_sha256", "model_options", "readout", "readout_weights_sha256"
 
 _OF_TRACKS = ("tracks", "alternate_tracks", "reference_tracks", "track_name", "readout_weight")
 _OF_DOSAGES = ("gene_counts", "count_name")
-_OF_BASES = ("ism_window", "gradient", "gradient_x_input")
-"""What not every store has: gradients are filled where they are asked for; ism_window may come with a store."""
-_OF_MORE_PEOPLE = ("kept_tracks",)
-"""What `pdstore add` makes."""
 
 
 def provenance(model: ModelReference) -> dict[str, Any]:
@@ -90,7 +87,8 @@ def create_model_group(
         attributes = store.group(path).attrs.asdict()
     given = {"pdstore_version": version("pdstore"), **attributes, **provenance(model)}
     without = _OF_TRACKS if described.readout == NO_READOUT else ("readout_weight", *_OF_DOSAGES)
-    store.create_group(path, all_sizes, given, (*without, *_OF_BASES, *_OF_MORE_PEOPLE))
+    sparse = (name for name, array in schema_of(path).arrays.items() if array.sparse)
+    store.create_group(path, all_sizes, given, (*without, *sparse))
 
 
 def derived_from(store: Store, label: str) -> dict[str, Any]:
@@ -119,6 +117,13 @@ def is_filled(store: Store, path: str) -> bool:
     """Whether a store has a group of this path."""
     parent, name = path.split("/")
     return name in store.members(parent)
+
+
+def arrays_of_stages(store: Store, group: str, stage: str | None = None) -> list[str]:
+    """Paths of the arrays of a group that optional stages fill, or one of them, as far as the store has them."""
+    named = {name: array.stage for name, array in schema_of(group).arrays.items() if array.stage is not None}
+    paths = [f"{group}/{name}" for name, of in named.items() if stage in (None, of)]
+    return [path for path in paths if path in store]
 
 
 def next_order(store: Store) -> int:

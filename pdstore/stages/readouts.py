@@ -12,11 +12,11 @@ from pdstore.errors import ProvenanceError, UsageError
 from pdstore.models.registry import ModelReference
 from pdstore.schema import create_array, schema_of
 from pdstore.sources.readout_weights import read_readout_weights
-from pdstore.stages.model_group import is_filled
+from pdstore.stages.model_group import arrays_of_stages, is_filled
 from pdstore.store import Store
 
-_DERIVED = {"predictions": ("expression",), "attributions": ("ism", "gradient_x_input", "gradient")}
-"""Parent of a model's groups → the arrays that are of its readout, those first that mark others as done."""
+_DERIVED = {"predictions": "expression", "attributions": "ism"}
+"""Parent of a model's groups → the array that is read out of its tracks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +121,8 @@ def differs(store: Store, group: str, readout: Readout) -> bool:
 def set_readout(store: Store, group: str, readout: Readout | None) -> bool:
     """Let what a group derives from its tracks be read out in another way: no model is run for it.
 
-    What was derived before is deleted, and the statistics with it; the steps of a fill derive it anew. Gradients are
-    deleted too: they are of the readout, and need the model. May be called again after an interruption.
+    What was derived before is deleted, and the statistics with it; the steps of a fill derive it anew. So is what
+    optional stages filled, which keep no tracks: that takes the model again. May be called again after an interruption.
 
     Parameters
     ----------
@@ -144,8 +144,9 @@ def set_readout(store: Store, group: str, readout: Readout | None) -> bool:
     if readout is None or not differs(store, group, readout):
         return False
     store.delete(f"statistics/{label}")
-    for name in _DERIVED[parent]:
-        store.delete(f"{group}/{name}/c")
+    store.delete(f"{group}/{_DERIVED[parent]}/c")
+    for path in arrays_of_stages(store, group):
+        store.delete(path)
     if readout.weights is not None:
         if f"{group}/readout_weight" not in store:
             schema = schema_of(group).arrays["readout_weight"]

@@ -33,6 +33,28 @@ class Pending(NamedTuple):
     done: int
 
 
+class Work(NamedTuple):
+    """How much a stage has to do, about.
+
+    Attributes
+    ----------
+    blocks, done : int
+        Blocks to do, and blocks that are in the store.
+    units : int
+        Units in the blocks to do.
+    model_windows : int
+        Windows that the model is run for.
+    bytes : int
+        What will be stored.
+    """
+
+    blocks: int
+    done: int
+    units: int
+    model_windows: int
+    bytes: int
+
+
 class Stage(Protocol):
     """One step of a fill.
 
@@ -47,7 +69,7 @@ class Stage(Protocol):
 
     @property
     def unit(self) -> str:
-        """What its blocks are made of: "genes", "haplotypes" or "variants"."""
+        """What its blocks are made of: "genes", "haplotypes", "variants", "drivers" or "bases"."""
         ...
 
     @property

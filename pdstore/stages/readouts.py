@@ -146,7 +146,7 @@ def set_readout(store: Store, group: str, readout: Readout | None) -> bool:
     store.delete(f"statistics/{label}")
     store.delete(f"{group}/{_DERIVED[parent]}/c")
     for path in arrays_of_stages(store, group):
-        store.delete(path)
+        store.delete(f"{path}/c")
     if readout.weights is not None:
         if f"{group}/readout_weight" not in store:
             schema = schema_of(group).arrays["readout_weight"]

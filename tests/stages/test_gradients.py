@@ -256,7 +256,7 @@ def test_models_without_gradients_and_bfloat16_are_refused_before_anything_is_fi
         Gradients(ModelReference("enformer", None, options=ModelOptions(precision="bf16"))).prepare(open_store(filled))
     done = pdstore("fill", "gradient", "-s", filled, "--model", "predixcan", "--weights", cnn.weights)
     assert done.returncode == 2
-    assert done.stderr.strip() == ("pdstore: error: model predixcan gives no gradients: leave the stage gradient out")
+    assert done.stderr.strip() == "pdstore: error: model predixcan reads no sequence: it has no stage gradient"
 
 
 def test_a_dry_run_counts_it(with_gradient: Path, filled: Path, cnn: ModelReference) -> None:

@@ -30,7 +30,10 @@ benchmark: install benchmark-haplotypes benchmark-statistics
 	$(BIN)/python benchmarks/windows_memory.py
 	$(BIN)/python benchmarks/fill_scale.py
 	$(BIN)/python benchmarks/enformer_fill.py
+	$(BIN)/python benchmarks/enformer_engine.py
+	$(BIN)/python benchmarks/enformer_gradient.py
 	$(BIN)/python benchmarks/enformer_precision.py
+	$(BIN)/python benchmarks/merge.py
 
 # GenVarLoader pins other versions than pdstore: it gets an environment of its own.
 benchmark-haplotypes: install .venv-genvarloader/installed

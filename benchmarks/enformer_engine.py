@@ -148,7 +148,7 @@ def real_windows(scratch: Path, weights: Path, number: int) -> dict[str, NDArray
 
 
 def typical(reference: NDArray[np.bool_], haplotypes: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
-    """The haplotypes whose numbers of alternate alleles are closest to 150: one for each thread, as a thread has one."""
+    """The haplotypes whose numbers of alternate alleles are closest to 150: one for each thread."""
     changes = (haplotypes != reference).any(axis=2).sum(axis=1)
     chosen = np.argsort(np.abs(changes - 150), kind="stable")[:number]
     print(f"alternate alleles of the haplotypes of 150 each: {changes[chosen].tolist()}", file=sys.stderr)

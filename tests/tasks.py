@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+from pdstore.errors import PrecisionError
+
 
 def leave_a_mark(folder: Path, task: int) -> None:
     """Leave a file that names task and process."""
@@ -16,6 +18,12 @@ def fail_on_odd(folder: Path, task: int) -> None:
     leave_a_mark(folder, task)
     if task % 2:
         raise ValueError(f"task {task} is odd")
+
+
+def miss_the_precision(folder: Path, task: int) -> None:
+    """Leave a mark, and find that faster arithmetic gives wrong numbers."""
+    leave_a_mark(folder, task)
+    raise PrecisionError(f"task {task} is off by 3%")
 
 
 def die_once(folder: Path, task: int) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from pdstore.errors import DiskFullError, JobError, LeaseError
+from pdstore.errors import DiskFullError, JobError, LeaseError, PrecisionError
 from pdstore.location.room import NO_ROOM
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def run_tasks(
         There was no room for what a task wrote: no other would fare better.
     LeaseError
         Another job took the store over.
+    PrecisionError
+        Numbers of a task are not right: others would not be, either.
     JobError
         The scheduler is gone.
     """
@@ -125,7 +127,7 @@ def _error_of(future: Any) -> BaseException | None:
     # Of a cancelled task there is no exception, and no result either.
     if future.cancelled():
         raise _scheduler_gone()
-    if isinstance(error, LeaseError):
+    if isinstance(error, (LeaseError, PrecisionError)):
         raise error
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         raise DiskFullError(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tasks import die_always, die_once, fail_on_odd, leave_a_mark
+from tasks import die_always, die_once, fail_on_odd, leave_a_mark, miss_the_precision
 
+from pdstore.errors import PrecisionError
 from pdstore.jobs.cluster import local_client, usable_cores
 from pdstore.jobs.run import ATTEMPTS, run_tasks
 
@@ -38,6 +39,12 @@ def test_a_task_is_tried_three_times_and_the_others_go_on(client: Any, tmp_path:
     assert {failure.error for failure in failures} == {f"ValueError: task {task} is odd" for task in (1, 3, 5)}
     tries = [int(path.name.split("-")[0]) for path in tmp_path.iterdir()]
     assert [tries.count(task) for task in range(6)] == [1, ATTEMPTS, 1, ATTEMPTS, 1, ATTEMPTS]
+
+
+def test_wrong_numbers_end_all(client: Any, tmp_path: Path) -> None:
+    with pytest.raises(PrecisionError, match=r"task \d+ is off by 3%"):
+        run_tasks(client, partial(miss_the_precision, tmp_path), range(100), lambda task, worked: None)
+    assert len({path.name.split("-")[0] for path in tmp_path.iterdir()}) < 100
 
 
 def test_a_worker_that_dies_loses_no_task(tmp_path: Path) -> None:

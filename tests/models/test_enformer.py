@@ -857,5 +857,5 @@ def test_batches_without_a_window_and_unknown_precisions_are_refused() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 2_047, 4), (2, 2_048, 5), (2_048, 4)])
 def test_windows_of_another_shape_are_refused(model: Enformer, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ModelError, match=r"expected \(batch, 2048, 4\)"):
+    with pytest.raises(ModelError, match=r"expected \(2048, 4\)"):
         model.predict(np.zeros(shape, bool))

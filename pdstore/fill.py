@@ -93,7 +93,7 @@ class FillReport:
     readouts_changed : list of str
         Groups whose derived values were read out anew from their tracks, in another way than before.
     dropped : list of str
-        Arrays that were deleted since they were of another readout, and keep no tracks.
+        Arrays that were emptied since they were of another readout, and keep no tracks.
     genes_outside_contig : int
         Genes whose window leaves the contig; the bases beyond are N.
     genes_without_r : int
@@ -212,8 +212,6 @@ def fill(
                 if step.runs_model and set_readout(store, step.group, chosen):
                     report.readouts_changed.append(step.group)
                     report.dropped += filled
-                    # Its own array may have been among them.
-                    step.prepare(store)
                 run_block = partial(_run_block, step, store.url, lease, model.device)
                 rows = _fill_step(store, step, rows, run_block, clients, observer, report)
         _count(store, model, report)

@@ -177,8 +177,10 @@ def session(tmp_path: Path) -> Iterator[Callable[[str], str]]:
         pytest.skip("needs tmux")
     socket = ["-S", str(tmp_path / "tmux")]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PS1": "ready> ", "LC_ALL": "C.UTF-8"}
-    start = [tmux, *socket, "-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "60", "bash --norc --noprofile"]
+    environment = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"}
+    # The shell that tmux starts its command with would not hand a prompt on.
+    shell = "exec env PS1='ready> ' bash --norc --noprofile"
+    start = [tmux, *socket, "-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "60", shell]
     subprocess.run(start, env=environment, check=True)
 
     def screen() -> str:
@@ -187,9 +189,10 @@ def session(tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
     def typed(line: str) -> str:
         subprocess.run([tmux, *socket, "send-keys", "clear; " + line, "Enter"], check=True)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         time.sleep(0.5)
-        while not screen().endswith("ready>") and time.monotonic() < until:
+        while not screen().endswith("ready>"):
+            assert time.monotonic() < until, screen()
             time.sleep(0.1)
         return screen()
 

@@ -35,6 +35,7 @@ from pdstore.jobs.cluster import KEEP_MEMORY
 from pdstore.models.enformer import PUBLISHED_TRACK_INDEX
 from pdstore.models.enformer_network import random_network, save_network
 from pdstore.models.enformer_weights import EnformerSizes
+from pdstore.models.protocol import ModelOptions
 from pdstore.models.registry import ModelReference
 from pdstore.store import open_store
 
@@ -94,7 +95,7 @@ def main() -> None:
         weights = asked.weights or random_weights(Path(scratch) / "enformer")
         path = Path(scratch) / "cohort.zarr"
         init_store(path, few_people(Path(scratch), asked.people))
-        model = ModelReference("enformer", weights, asked.device)
+        model = ModelReference("enformer", weights, asked.device, options=ModelOptions(engine="plain"))
         fill(str(path), model, Stopwatch(), ["windows"], [GENE])
         windows = all_windows(path, model)
         half = len(windows) // 2

@@ -4,13 +4,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from pdstore.errors import UsageError
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MAKING = threading.Lock()
@@ -55,6 +57,37 @@ def in_model_thread(function: Callable[..., Result], *arguments: Any) -> Result:
     with _MAKING:
         thread = _model_thread(os.getpid())
     return thread.submit(function, *arguments).result()
+
+
+def inferred(function: Callable[[Item], Result], items: Iterable[Item], device: str) -> Iterator[Result]:
+    """Results of a function, without gradients, in the order of what it is given.
+
+    On a CPU each is computed in one thread, as many at once as torch has threads: none waits for another within a
+    result, which does not depend on their number. No more is taken than threads can work on.
+    """
+    import torch
+
+    def infer(item: Item) -> Result:
+        # The mode is a thread's own.
+        with torch.inference_mode():
+            return function(item)
+
+    if device != "cpu":
+        yield from map(infer, items)
+        return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            waiting: deque[Future[Result]] = deque()
+            for item in items:
+                waiting.append(pool.submit(infer, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        # Of some libraries beneath torch the number is the process's.
+        torch.set_num_threads(threads)
 
 
 def use_resources(device: str, worker: int, cores: int | None) -> None:

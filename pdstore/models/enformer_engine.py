@@ -4,9 +4,7 @@ In float32 the numbers are those of the plain network but for rounding: sums are
 differences in bfloat16, the effects of windows are, and that is measured on some of them.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pdstore.errors import PrecisionError
+from pdstore.models.device import inferred
 from pdstore.models.difference_transformer import DifferenceTransformer
 from pdstore.models.enformer_parts import Affine, activated, affine, blocks_of, head_of, layers_of
-from pdstore.models.relative_transformer import transformed
-from pdstore.models.shared_tower import ReferenceTower, Stage, gather
+from pdstore.models.relative_transformer import Layer, transformed
+from pdstore.models.shared_tower import SharedTower, Stage
 
 LARGEST_EFFECT_ERROR = 0.02
 """Of differences in bfloat16: relative to the effects."""
@@ -74,15 +73,15 @@ class EnformerEngine:
         self, network: Any, rows: int, bins: Tensor, tracks: Tensor, head: str, differences: bool = False
     ) -> None:
         self._device = str(bins.device)
-        self._stages = _stages(network)
         self._layers = layers_of(network, rows)
+        # The first projections are of single rows, too: computed with them, once for all windows that share them.
+        self._stages = _stages(network, None if differences else self._layers[0])
         self._targets = [int(bin_) + (rows - network.target_length) // 2 for bin_ in bins]
         self._transformer = DifferenceTransformer(self._layers, self._targets) if differences else None
         self._head = head_of(network, tracks, head)
         self._number_of_tracks = len(tracks)
         self._reference: NDArray[np.bool_] | None = None
-        self._tower: ReferenceTower | None = None
-        self._projected: Tensor | None = None
+        self._tower: SharedTower | None = None
 
     @property
     def rows_computed(self) -> int:
@@ -109,38 +108,37 @@ class EnformerEngine:
             With differences: their effects are further from those in float32 than `LARGEST_EFFECT_ERROR`. Held against
             each other over one in 32 windows, those with the largest effects.
         """
-        found = np.empty((len(onehot), len(self._targets), self._number_of_tracks), dtype=np.float32)
+        outputs = np.empty((len(onehot), len(self._targets), self._number_of_tracks), dtype=np.float32)
         with torch.inference_mode():
             tower = self._tower_of(reference)
-            for window, outputs in enumerate(self._each(self._outputs, self._rows(tower, onehot))):
-                found[window] = outputs
+            for window, found in enumerate(self._each(tower, onehot, self._outputs)):
+                outputs[window] = found
             if self._transformer is not None and len(onehot):
-                self._check_effects(tower, onehot, found)
-        return found
+                self._check_effects(tower, onehot, outputs)
+        return outputs
 
-    def _tower_of(self, reference: NDArray[np.bool_]) -> ReferenceTower:
+    def _tower_of(self, reference: NDArray[np.bool_]) -> SharedTower:
         if self._tower is None or self._reference is None or not np.array_equal(self._reference, reference):
             # The old one goes first: both would not fit where one does.
             self._tower = None
-            self._tower = ReferenceTower(self._stages, reference, self._device)
+            self._tower = SharedTower(self._stages, reference, self._device)
             self._reference = np.array(reference)
             if self._transformer is not None:
-                self._transformer.keep(_of_reference(self._tower).values)
-            else:
-                self._projected = self._layers[0].project(self._tower.values)
+                self._transformer.keep(self._tower.rows(self._tower.numbers))
         return self._tower
 
-    def _rows(self, tower: ReferenceTower, onehot: NDArray[np.bool_]) -> Iterator[_Rows]:
-        """The transformer's input for windows."""
-        for new, numbers in tower.outputs(onehot):
-            # The first projections are of single rows, too: once for all windows that share them.
-            projected = None if self._projected is None else self._layers[0].project(new)
-            for of_window in numbers:
-                yield _Rows(
-                    gather(tower.values, new, of_window),
-                    None if self._projected is None else gather(self._projected, projected, of_window),
-                    torch.from_numpy(np.flatnonzero(of_window != tower.numbers)).to(self._device),
-                )
+    def _each(
+        self, tower: SharedTower, onehot: NDArray[np.bool_], function: Callable[[_Rows], NDArray[np.float32]]
+    ) -> Iterator[NDArray[np.float32]]:
+        """A function of every window's rows."""
+        for group in tower.numbered(onehot):
+            yield from inferred(function, (self._rows(tower, numbers) for numbers in group), self._device)
+
+    def _rows(self, tower: SharedTower, numbers: NDArray[np.int32]) -> _Rows:
+        features = self._layers[0].projections.shape[1]
+        rows, projected = tower.rows(numbers).tensor_split([features], dim=1)
+        changed = torch.from_numpy(np.flatnonzero(numbers != tower.numbers)).to(self._device)
+        return _Rows(rows, projected if projected.shape[1] else None, changed)
 
     def _outputs(self, rows: _Rows) -> NDArray[np.float32]:
         if self._transformer is None:
@@ -151,38 +149,13 @@ class EnformerEngine:
         """Outputs in float32."""
         return self._read_out(transformed(self._layers, rows.values, self._targets, rows.projected))
 
-    def _each(
-        self, function: Callable[[_Rows], NDArray[np.float32]], windows: Iterable[_Rows]
-    ) -> Iterator[NDArray[np.float32]]:
-        """A function of every window: on a CPU each in one thread, as many at once as torch has threads.
-
-        So no thread waits for another within a window, and outputs do not depend on the number of threads.
-        """
-        threads = torch.get_num_threads()
-        if self._device != "cpu":
-            yield from map(function, windows)
-            return
-        try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                waiting: deque[Future[NDArray[np.float32]]] = deque()
-                for rows in windows:
-                    waiting.append(pool.submit(_inferring, function, rows))
-                    # No more rows are gathered than threads can take.
-                    if len(waiting) > threads:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-        finally:
-            # Of some libraries beneath torch the number is the process's.
-            torch.set_num_threads(threads)
-
-    def _check_effects(self, tower: ReferenceTower, onehot: NDArray[np.bool_], found: NDArray[np.float32]) -> None:
+    def _check_effects(self, tower: SharedTower, onehot: NDArray[np.bool_], found: NDArray[np.float32]) -> None:
         """Raise `PrecisionError` where effects are not those in float32."""
-        (reference,) = self._each(self._exact, [_of_reference(tower)])
+        (reference,) = inferred(self._exact, [self._rows(tower, tower.numbers)], self._device)
         effects = found.astype(np.float64) - reference
         sizes = np.abs(effects).mean(axis=(1, 2))
         largest = np.argsort(-sizes, kind="stable")[: max(1, len(onehot) // _WINDOWS_A_CHECK)]
-        exact = self._each(self._exact, self._rows(tower, onehot[largest]))
+        exact = self._each(tower, onehot[largest], self._exact)
         for effect, expected in zip(effects[largest], (of.astype(np.float64) - reference for of in exact), strict=True):
             error, size = float(np.linalg.norm(effect - expected)), float(np.linalg.norm(expected))
             if not error <= LARGEST_EFFECT_ERROR * size + _ROUNDING * float(np.linalg.norm(reference)):
@@ -198,23 +171,15 @@ class EnformerEngine:
         return outputs
 
 
-def _inferring(function: Callable[[_Rows], NDArray[np.float32]], rows: _Rows) -> NDArray[np.float32]:
-    # The mode is a thread's own.
-    with torch.inference_mode():
-        return function(rows)
+def _stages(network: Any, projecting: Layer | None) -> Sequence[Stage]:
+    """The stem and the tower: each ends in what the next stage's convolution takes.
 
-
-def _of_reference(tower: ReferenceTower) -> _Rows:
-    nothing = torch.empty(0, dtype=torch.int64, device=tower.values.device)
-    return _Rows(gather(tower.values, None, tower.numbers), None, nothing)
-
-
-def _stages(network: Any) -> Sequence[Stage]:
-    """The stem and the tower: each ends in what the next stage's convolution takes."""
+    The last ends in the transformer's input, and behind it in what a layer's projections make of it, if any.
+    """
     blocks = blocks_of(network)
     norms = [before for *_, before in blocks[1:]]
     stages = []
-    for (convolution, residual, pool, _), after in zip(blocks, [*norms, None], strict=True):
+    for (convolution, residual, pool, _), norm in zip(blocks, [*norms, None], strict=True):
         weight = convolution.weight.transpose(1, 2).flatten(1).contiguous()
         compute = partial(
             _convolved_and_pooled,
@@ -222,14 +187,26 @@ def _stages(network: Any) -> Sequence[Stage]:
             norm=affine(residual[0]),
             pointwise=(residual[2].weight[:, :, 0].contiguous(), residual[2].bias),
             pool=pool.to_attn_logits.weight[:, :, 0, 0].contiguous(),
-            after=after,
+            after=partial(_with_projections, layer=projecting) if norm is None else partial(activated, norm=norm),
         )
-        stages.append(Stage(convolution.kernel_size[0], pool.pool_size, compute))
+        channels = convolution.out_channels
+        if norm is None and projecting is not None:
+            channels += len(projecting.projections)
+        stages.append(Stage(convolution.kernel_size[0], pool.pool_size, channels, compute))
     return stages
 
 
+def _with_projections(rows: Tensor, layer: Layer | None) -> Tensor:
+    return rows if layer is None else torch.cat([rows, layer.project(rows)], dim=1)
+
+
 def _convolved_and_pooled(
-    seen: Tensor, convolution: Affine, norm: Affine, pointwise: Affine, pool: Tensor, after: Affine | None
+    seen: Tensor,
+    convolution: Affine,
+    norm: Affine,
+    pointwise: Affine,
+    pool: Tensor,
+    after: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """A stage's output: shape (rows, channels), of what its convolutions see, shape (rows, 2, kernel x channels)."""
     rows = functional.linear(seen.flatten(0, 1), *convolution)
@@ -237,5 +214,4 @@ def _convolved_and_pooled(
     first, second = rows[0::2], rows[1::2]
     # A softmax over two is a sigmoid of their difference.
     difference = first - second
-    pooled = torch.addcmul(second, torch.sigmoid(functional.linear(difference, pool)), difference)
-    return pooled if after is None else activated(pooled, after)
+    return after(torch.addcmul(second, torch.sigmoid(functional.linear(difference, pool)), difference))

@@ -1,13 +1,17 @@
 """A convolution tower over windows that are nearly alike: what two positions see alike is computed once.
 
 A position of a stage's output sees a few of its input. So it is known by what it sees: two positions, of whichever
-windows, that see the same have the same value. Each stage numbers what it has seen, and computes what is new; windows
-are compared with a reference, whose values are kept, so that only what changes is looked at. Bases, padding beyond a
-window's ends and the phase of pools after an indel are all in what is seen: none of them is a special case.
+windows, that see the same have the same value. Each stage numbers what it sees, and computes what it had not seen
+before; windows are compared with a reference, so that only what changes is looked at. Bases, padding beyond a window's
+ends and the phase of pools after an indel are all in what is seen: none of them is a special case.
+
+Numbers are given without computing anything, window after window; then each stage computes what is new in batches of
+one size, so that a value does not depend on what else was new. So it may stay for later windows of the reference.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,10 +19,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pdstore.models.device import inferred
+
 _PADDING = 0
 """Number of what lies beyond the ends of a window, in every stage: zeros."""
-_ROWS_AT_ONCE = 1_024
-_CHANGES_AT_ONCE = 2_000_000
+_ROWS_AT_ONCE = 128
+"""Rows of every product, whether there are so many or not: others differ in their last bits."""
+_MOST_BYTES = 4_000_000_000
+"""Of values beside the reference's; one window goes beyond. A gene's haplotypes with indels need some 3.5 GB."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Stage:
         Width of the convolution, odd.
     pool : int
         Positions that become one.
+    channels : int
+        Channels of its output.
     compute : callable
         From what convolutions see, float, shape (rows, pool, kernel x channels), position before channel, to the
         stage's output as the next stage's convolution takes it, shape (rows, channels).
@@ -38,6 +48,7 @@ class Stage:
 
     kernel: int
     pool: int
+    channels: int
     compute: Callable[[Tensor], Tensor]
 
     @property
@@ -46,27 +57,67 @@ class Stage:
         return self.kernel + self.pool - 1
 
 
-@dataclass(frozen=True)
-class _Level:
-    """The input of a stage, for the reference.
+class _Seen:
+    """What a stage has seen, and the values of it.
 
     Attributes
     ----------
-    numbers : ndarray of int32, shape (positions,)
-        Number of each position's content.
     values : Tensor, shape (numbers, channels)
-        Value of each number; zeros of the first.
-    seen : ndarray of int32, shape (distinct outputs, stage.sees)
-        What the stage's outputs see, in the order of their numbers, from 1.
+        Value of each number; zeros of the first, which is padding.
+    of_reference : ndarray of int32, shape (positions,)
+        Numbers of the reference's output.
     """
 
-    numbers: NDArray[np.int32]
-    values: Tensor
-    seen: NDArray[np.int32]
+    def __init__(self, stage: Stage, reference: NDArray[np.int32], values: Tensor) -> None:
+        self.stage = stage
+        # By what is seen, in bytes; padding comes first.
+        self._number_of = {b"": _PADDING}
+        self._new: list[NDArray[np.int32]] = []
+        self.values = values.new_zeros(1, stage.channels)
+        self.of_reference = self.number(reference, np.arange(len(reference) // stage.pool))
+        self.compute(values)
+        self._numbers_of_reference = len(self.values)
+
+    @property
+    def bytes_beside_reference(self) -> int:
+        """Of values that the reference has no part in, computed or not."""
+        return (len(self._number_of) - self._numbers_of_reference) * self.stage.channels * 4
+
+    def number(self, numbers: NDArray[np.int32], position: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Numbers of some positions of the output, of those of the whole input: int32, shape (positions,)."""
+        around = np.pad(numbers, self.stage.kernel // 2, constant_values=_PADDING)
+        seen = np.ascontiguousarray(sliding_window_view(around, self.stage.sees)[position * self.stage.pool])
+        each = seen.view(f"V{seen.itemsize * self.stage.sees}").ravel().tolist()
+        number_of, known = self._number_of, len(self._number_of)
+        found = np.array([number_of.setdefault(one, len(number_of)) for one in each], dtype=np.int32)
+        is_new = np.flatnonzero(found >= known)
+        # In the order of their numbers.
+        self._new.append(seen[is_new[np.unique(found[is_new], return_index=True)[1]]])
+        return found
+
+    def compute(self, values: Tensor) -> None:
+        """Values of what is new, of those of the input: shape (numbers, channels)."""
+        new = np.concatenate([np.empty((0, self.stage.sees), dtype=np.int32), *self._new])
+        batches = (new[start : start + _ROWS_AT_ONCE] for start in range(0, len(new), _ROWS_AT_ONCE))
+        found = inferred(lambda batch: self._values_of(batch, values), batches, str(values.device))
+        self.values = torch.cat([self.values, *found])
+        self._new.clear()
+
+    def _values_of(self, seen: NDArray[np.int32], values: Tensor) -> Tensor:
+        filled_up = np.pad(seen, ((0, _ROWS_AT_ONCE - len(seen)), (0, 0)), constant_values=_PADDING)
+        of_convolutions = _gather(values, filled_up).unfold(1, self.stage.kernel, 1).transpose(2, 3)
+        return self.stage.compute(of_convolutions.flatten(2))[: len(seen)]
+
+    def forget(self) -> None:
+        """Drop all that the reference has no part in."""
+        self._number_of = dict(islice(self._number_of.items(), self._numbers_of_reference))
+        self.values = self.values[: self._numbers_of_reference].clone()
 
 
-class ReferenceTower:
-    """Every stage's values for a reference window, and the tower's output for windows that are nearly the same.
+class SharedTower:
+    """A tower's output for a reference window, and for windows that are nearly the same.
+
+    Values that windows needed stay for those that come later, of one reference, as far as there is room.
 
     Parameters
     ----------
@@ -79,72 +130,74 @@ class ReferenceTower:
 
     Attributes
     ----------
-    numbers : ndarray of int32, shape (rows,)
-        Which of `values` each row of the tower's output is, for the reference.
-    values : Tensor, shape (numbers, channels)
-        The distinct rows of its output for the reference, behind a row of zeros.
     rows_computed : int
         Rows of the output that were computed for windows, beside the reference's.
     """
 
     def __init__(self, stages: Sequence[Stage], onehot: NDArray[np.bool_], device: str) -> None:
-        self._stages = stages
-        self._levels: list[_Level] = []
         # Padding, A, C, G, T, and N: zeros, as padding is to the first stage.
-        values = torch.zeros(6, 4, device=device)
-        values[1:5] = torch.eye(4, device=device)
-        numbers = base_numbers(onehot)
+        self._bases = torch.zeros(6, 4, device=device)
+        self._bases[1:5] = torch.eye(4, device=device)
+        self._reference = base_numbers(onehot)
+        self._stages: list[_Seen] = []
+        numbers, values = self._reference, self._bases
         for stage in stages:
-            everywhere = np.arange(len(numbers) // stage.pool)
-            seen = _seen(stage, numbers[None], np.zeros_like(everywhere), everywhere)
-            first, row = distinct_rows(seen)
-            self._levels.append(_Level(numbers, values, seen[first]))
-            values = _compute(stage, seen[first], values, None, padding=True)
-            numbers = (row + 1).astype(np.int32)
-        self.numbers, self.values = numbers, values
+            seen = _Seen(stage, numbers, values)
+            numbers, values = seen.of_reference, seen.values
+            self._stages.append(seen)
         self.rows_computed = 0
 
-    def outputs(self, onehot: NDArray[np.bool_]) -> Iterator[tuple[Tensor, NDArray[np.int32]]]:
-        """The tower's output for windows, some at a time, in their order.
+    @property
+    def numbers(self) -> NDArray[np.int32]:
+        """Numbers of the reference's rows: int32, shape (rows,)."""
+        return self._stages[-1].of_reference
+
+    def numbered(self, onehot: NDArray[np.bool_]) -> Iterator[list[NDArray[np.int32]]]:
+        """Numbers of the rows of windows, some windows at a time, in their order.
 
         Parameters
         ----------
         onehot : ndarray of bool, shape (windows, positions, 4)
-            Windows of the reference's length. What they share is computed once, among so many at a time as differ
-            from the reference at two million positions together.
+            Windows of the reference's length.
 
         Yields
         ------
-        (Tensor, shape (new, channels); ndarray of int32, shape (windows, rows))
-            Rows that the reference does not have; and of each row of these windows which it is, of `values` and, behind
-            them, the new ones: `gather` takes them together.
+        list of ndarray of int32, shape (rows,)
+            Of each window; `rows` has their values until the next ones are asked for.
         """
-        numbers = base_numbers(onehot)
-        changes = (numbers != self._levels[0].numbers).sum(axis=1)
-        group = (np.cumsum(changes) - changes) // _CHANGES_AT_ONCE
-        for number in np.unique(group):
-            yield self._outputs(numbers[group == number])
+        group: list[NDArray[np.int32]] = []
+        for window, bases in enumerate(onehot, 1):
+            group.append(self._number(base_numbers(bases)))
+            is_full = sum(stage.bytes_beside_reference for stage in self._stages) > _MOST_BYTES
+            if is_full or window == len(onehot):
+                self._compute()
+                yield group
+                group = []
+            if is_full:
+                for stage in self._stages:
+                    stage.forget()
 
-    def _outputs(self, numbers: NDArray[np.int32]) -> tuple[Tensor, NDArray[np.int32]]:
-        window, position = np.nonzero(numbers != self._levels[0].numbers)
-        new: Tensor | None = None
-        of_reference = [*(level.numbers for level in self._levels[1:]), self.numbers]
-        for stage, level, after in zip(self._stages, self._levels, of_reference, strict=True):
-            window, position = _seeing(stage, window, position, numbers.shape)
-            seen = _seen(stage, numbers, window, position)
-            known = len(level.seen)
-            first, row = distinct_rows(np.concatenate([level.seen, seen]))
-            is_new = first >= known
-            # What the reference saw keeps its number; what it did not comes behind.
-            number = np.where(is_new, known + np.cumsum(is_new), first + 1).astype(np.int32)[row[known:]]
-            new = _compute(stage, seen[first[is_new] - known], level.values, new, padding=False)
-            numbers = np.repeat(after[None], len(numbers), axis=0)
-            differs = numbers[window, position] != number
-            window, position = window[differs], position[differs]
-            numbers[window, position] = number[differs]
-        assert new is not None
-        self.rows_computed += len(new)
-        return new, numbers
+    def rows(self, numbers: NDArray[np.int32]) -> Tensor:
+        """Rows of the tower's output, by their numbers: shape (rows, channels)."""
+        return _gather(self._stages[-1].values, numbers)
+
+    def _number(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Numbers of a window's rows, of those of its bases: int32, shape (positions,) → (rows,)."""
+        of_reference = self._reference
+        for stage in self._stages:
+            position = _seeing(stage.stage, np.flatnonzero(numbers != of_reference), len(numbers))
+            found = stage.number(numbers, position)
+            of_reference, numbers = stage.of_reference, stage.of_reference.copy()
+            numbers[position] = found
+        return numbers
+
+    def _compute(self) -> None:
+        """Values of every stage's new numbers."""
+        known, values = len(self._stages[-1].values), self._bases
+        for stage in self._stages:
+            stage.compute(values)
+            values = stage.values
+        self.rows_computed += len(values) - known
 
 
 def base_numbers(onehot: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -154,77 +207,16 @@ def base_numbers(onehot: NDArray[np.bool_]) -> NDArray[np.int32]:
     return numbers
 
 
-def distinct_rows(table: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The distinct rows of a table.
-
-    Parameters
-    ----------
-    table : ndarray of int32, shape (rows, columns)
-        Whole numbers.
-
-    Returns
-    -------
-    (ndarray of intp, shape (distinct,); ndarray of intp, shape (rows,))
-        Row of the table where each distinct row stands first; and of each row, which distinct row it is. In an order
-        that depends on the distinct rows alone.
-    """
-    hashed = np.zeros(len(table), dtype=np.uint64)
-    for column in table.T:
-        # Multiplication and shift, so that neighbouring numbers fall far apart.
-        hashed = (hashed ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        hashed ^= hashed >> np.uint64(29)
-    _, first, row = np.unique(hashed, return_index=True, return_inverse=True)
-    if len(table) and (table[first][row] != table).any():
-        # Two rows of one hash: rare beyond measure, and right all the same.
-        _, first, row = np.unique(table, axis=0, return_index=True, return_inverse=True)
-    return first, row.reshape(-1)
-
-
-def _seeing(
-    stage: Stage, window: NDArray[np.intp], position: NDArray[np.intp], shape: tuple[int, ...]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Windows and positions of a stage's output that see one of some positions of its input; each once, sorted."""
-    windows, positions = shape
-    marked = np.zeros((windows, positions // stage.pool), dtype=bool)
+def _seeing(stage: Stage, position: NDArray[np.intp], positions: int) -> NDArray[np.intp]:
+    """Positions of a stage's output that see one of some positions of its input; each once, in order."""
+    marked = np.zeros(positions // stage.pool, dtype=bool)
     last = position + stage.kernel // 2
     for back in range(-(-stage.sees // stage.pool)):
         output = last // stage.pool - back
-        sees = (output >= 0) & (output < marked.shape[1]) & (output * stage.pool + stage.sees > last)
-        marked[window[sees], output[sees]] = True
-    found = np.nonzero(marked)
-    return found[0], found[1]
+        marked[output[(output >= 0) & (output < len(marked)) & (output * stage.pool + stage.sees > last)]] = True
+    return np.flatnonzero(marked)
 
 
-def _seen(
-    stage: Stage, numbers: NDArray[np.int32], window: NDArray[np.intp], position: NDArray[np.intp]
-) -> NDArray[np.int32]:
-    """What positions of a stage's output see: int32, shape (positions, stage.sees)."""
-    around = stage.kernel // 2
-    padded = np.pad(numbers, ((0, 0), (around, around)), constant_values=_PADDING)
-    windows = sliding_window_view(padded, stage.sees, axis=1)
-    return windows[window, position * stage.pool]
-
-
-def _compute(stage: Stage, seen: NDArray[np.int32], values: Tensor, new: Tensor | None, padding: bool) -> Tensor:
-    """A stage's output for what it sees: shape (rows, channels), behind a row of zeros where `padding`."""
-    found: Tensor | None = None
-    for start in range(0, max(1, len(seen)), _ROWS_AT_ONCE):
-        inputs = gather(values, new, seen[start : start + _ROWS_AT_ONCE])
-        of_convolutions = inputs.unfold(1, stage.kernel, 1).transpose(2, 3)
-        outputs = stage.compute(of_convolutions.flatten(2))
-        if found is None:
-            found = outputs.new_zeros(len(seen) + padding, outputs.shape[1])
-        found[padding + start : padding + start + len(outputs)] = outputs
-    assert found is not None
-    return found
-
-
-def gather(values: Tensor, new: Tensor | None, numbers: NDArray[np.int32]) -> Tensor:
-    """Values of numbers: of the reference's, and behind them of new ones. Shape (*numbers, channels)."""
-    index = torch.from_numpy(numbers).to(values.device)
-    if new is None or not len(new):
-        return values[index]
-    is_new = index >= len(values)
-    found = values[torch.where(is_new, 0, index)]
-    found[is_new] = new[index[is_new] - len(values)]
-    return found
+def _gather(values: Tensor, numbers: NDArray[np.int32]) -> Tensor:
+    """Values of numbers: shape (*numbers, channels)."""
+    return values[torch.from_numpy(numbers).to(values.device)]

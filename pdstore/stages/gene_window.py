@@ -14,6 +14,7 @@ from pdstore.haplotypes.onehot import complement, one_hot
 from pdstore.haplotypes.overlaps import Footprints, Reach, Reaches
 from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.sources.variants import APPLIED_KINDS, DELETION, INSERTION, KINDS
+from pdstore.stages.stage import gene_label
 from pdstore.store import Store, read_required
 
 # Of variants/: what placing, applying and overlaps take.
@@ -298,6 +299,17 @@ def require_windows(store: Store, window: WindowSpec) -> None:
     """Raise `MissingDataError` where the windows were never begun."""
     if window.name not in store.members("windows"):
         raise MissingDataError(f"store {store.url} has no windows {window.name}: run pdstore fill windows first")
+
+
+def haplotype_counts(store: Store, window: WindowSpec, genes: Sequence[int]) -> list[int]:
+    """Distinct haplotypes of genes; raises `MissingDataError` where the windows of one are not filled."""
+    count = store.read_if_filled(f"{window_path(window)}/haplotype_count")
+    for gene in genes:
+        if count[gene] < 0:
+            raise MissingDataError(
+                f"windows of gene {gene_label(store, gene)} are not filled: run pdstore fill windows"
+            )
+    return [int(count[gene]) for gene in genes]
 
 
 def window_variant_sizes(store: Store, window: WindowSpec) -> dict[str, int]:

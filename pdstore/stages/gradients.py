@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pdstore.analysis.gradient import gradient_x_input
-from pdstore.errors import MissingDataError
 from pdstore.haplotypes.onehot import NUCLEOTIDES, one_hot
 from pdstore.models.protocol import SequenceModel, input_gradient, predict_in_batches
 from pdstore.models.registry import ModelReference
@@ -15,10 +14,10 @@ from pdstore.sources.variants import SNV
 from pdstore.stages.attributions import create_arrays_of_stage
 from pdstore.stages.gene_window import (
     GeneWindow,
+    haplotype_counts,
     reaches,
     read_gene_window,
     read_reference_window,
-    window_path,
 )
 from pdstore.stages.model_group import require_same_model
 from pdstore.stages.readouts import stored_readout
@@ -51,12 +50,7 @@ class Gradients:
         create_arrays_of_stage(store, self.model, self.name, sizes)
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
-        count = store.read_if_filled(f"{window_path(self.model.window)}/haplotype_count")
-        for gene in genes:
-            if count[gene] < 0:
-                raise MissingDataError(
-                    f"windows of gene {gene_label(store, gene)} are not filled: run pdstore fill windows"
-                )
+        haplotype_counts(store, self.model.window, genes)
         return pending_genes(store, f"{self.group}/{_MARK}", genes)
 
     def run(self, store: Store, block: Block) -> None:

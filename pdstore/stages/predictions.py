@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pdstore.analysis.readout import person_prediction
-from pdstore.errors import MissingDataError
 from pdstore.models.protocol import predict_in_batches
 from pdstore.models.registry import ModelReference
-from pdstore.stages.gene_window import read_reference_window, require_windows, window_path
+from pdstore.stages.gene_window import haplotype_counts, read_reference_window, require_windows, window_path
 from pdstore.stages.model_group import check_model, create_model_group, next_order, require_same_model
 from pdstore.stages.readouts import Readout, stored_readout
 from pdstore.stages.stage import (
@@ -71,13 +70,8 @@ class Predictions:
             store.write(f"{self.group}/track_name", ..., np.array(described.track_names, dtype=object))
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
-        count = store.read_if_filled(f"{self._windows}/haplotype_count")
-        for gene in genes:
-            if count[gene] < 0:
-                raise MissingDataError(
-                    f"windows of gene {gene_label(store, gene)} are not filled: run pdstore fill windows"
-                )
-        return pending_runs(store, self._tracks, genes, [int(count[gene]) for gene in genes])
+        count = haplotype_counts(store, self.model.window, genes)
+        return pending_runs(store, self._tracks, genes, count)
 
     def run(self, store: Store, block: Block) -> None:
         gene, part = block

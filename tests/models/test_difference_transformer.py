@@ -18,6 +18,7 @@ from pdstore.models.enformer_engine import EnformerEngine
 from pdstore.models.enformer_network import random_network, save_network
 from pdstore.models.enformer_weights import EnformerSizes
 from pdstore.models.protocol import ModelOptions, predict_in_batches
+from pdstore.models.shared_tower import SharedTower
 
 SIZES = EnformerSizes(
     dim=96,
@@ -94,13 +95,13 @@ def test_effects_that_are_further_off_than_allowed_are_refused(network: Any, mon
 def test_the_largest_effects_are_checked(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = made(network, True)
     checked: list[NDArray[np.bool_]] = []
-    rows = EnformerEngine._rows
+    numbered = SharedTower.numbered
 
-    def seen(self: EnformerEngine, tower: Any, onehot: NDArray[np.bool_]) -> Iterator[Any]:
+    def seen(self: SharedTower, onehot: NDArray[np.bool_]) -> Iterator[Any]:
         checked.append(onehot)
-        return rows(self, tower, onehot)
+        return numbered(self, onehot)
 
-    monkeypatch.setattr(EnformerEngine, "_rows", seen)
+    monkeypatch.setattr(SharedTower, "numbered", seen)
     monkeypatch.setattr(enformer_engine, "_WINDOWS_A_CHECK", 4)
     asked = windows(9, 3)
     found = engine.predict(reference(), asked)

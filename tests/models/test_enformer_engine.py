@@ -22,7 +22,6 @@ from pdstore.models.enformer_engine import EnformerEngine
 from pdstore.models.enformer_network import outputs_at, random_network, save_network
 from pdstore.models.enformer_weights import EnformerSizes
 from pdstore.models.protocol import ModelOptions, predict_in_batches
-from pdstore.models.shared_tower import distinct_rows
 
 SIZES = EnformerSizes(
     dim=96,
@@ -133,15 +132,34 @@ def test_any_edits_have_the_plain_networks_outputs(network: Any, edits: list[lis
         np.testing.assert_allclose(found, plain(network, windows), **CLOSE)
 
 
-def test_a_window_has_the_same_outputs_in_any_company_but_for_rounding(engine: EnformerEngine) -> None:
+def test_a_window_has_the_same_outputs_bit_for_bit_in_any_company_and_order(network: Any) -> None:
+    def predict(windows: NDArray[np.bool_]) -> NDArray[np.float32]:
+        engine = EnformerEngine(network, SIZES.rows, torch.tensor(BINS), torch.tensor(TRACKS), "human")
+        return np.concatenate([engine.predict(one_hot(REFERENCE), some) for some in np.split(windows, [1, 4])])
+
     rng = np.random.default_rng(0)
     windows = np.stack([edited([(int(p), "N", 1) for p in rng.integers(LAST, size=20)]) for _ in range(6)])
-    together = engine.predict(one_hot(REFERENCE), windows)
-    np.testing.assert_array_equal(engine.predict(one_hot(REFERENCE), windows), together)
+    windows[3] = edited([(TSS - 60, "", 3)])
+    together = predict(windows)
     order = rng.permutation(6)
-    np.testing.assert_allclose(engine.predict(one_hot(REFERENCE), windows[order]), together[order], rtol=1e-5)
-    alone = np.concatenate([engine.predict(one_hot(REFERENCE), window[None]) for window in windows])
-    np.testing.assert_allclose(alone, together, rtol=1e-5)
+    np.testing.assert_array_equal(predict(windows[order]), together[order])
+    for window, expected in zip(windows, together, strict=True):
+        np.testing.assert_array_equal(predict(window[None])[0], expected)
+
+
+def test_outputs_do_not_depend_on_the_number_of_threads(network: Any) -> None:
+    windows = np.stack([edited([(TSS - 60, "", 3)]), edited([(TSS, "N", 1)])])
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            engine = EnformerEngine(network, SIZES.rows, torch.tensor(BINS), torch.tensor(TRACKS), "human")
+            found.append(engine.predict(one_hot(REFERENCE), windows))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
 
 
 def test_what_windows_share_is_computed_once(network: Any) -> None:
@@ -162,12 +180,21 @@ def test_what_windows_share_is_computed_once(network: Any) -> None:
     assert rows_of(np.stack(shifted)) <= rows_of(shifted[0][None]) + 6
 
 
-def test_many_changes_go_in_groups(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_earlier_windows_needed_stays_as_far_as_there_is_room(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(room: int) -> tuple[NDArray[np.float32], int]:
+        monkeypatch.setattr(shared_tower, "_MOST_BYTES", room)
+        engine = EnformerEngine(network, SIZES.rows, torch.tensor(BINS), torch.tensor(TRACKS), "human")
+        found = [engine.predict(one_hot(REFERENCE), some) for some in (windows[:2], windows[2:], windows[:2])]
+        return np.concatenate(found), engine.rows_computed
+
     windows = np.stack([edited([(2_000, "", shift)]) for shift in range(5)])
-    engine = EnformerEngine(network, SIZES.rows, torch.tensor(BINS), torch.tensor(TRACKS), "human")
-    together = engine.predict(one_hot(REFERENCE), windows)
-    monkeypatch.setattr(shared_tower, "_CHANGES_AT_ONCE", 4_000)
-    np.testing.assert_allclose(engine.predict(one_hot(REFERENCE), windows), together, rtol=1e-5)
+    found, rows = predict(10**9)
+    np.testing.assert_array_equal(found[5:], found[:2])
+    one_by_one, rows_again = predict(0)
+    np.testing.assert_array_equal(one_by_one, found)
+    assert rows_again >= 1.2 * rows
 
 
 def test_another_reference_takes_the_place_of_the_one_before(network: Any) -> None:
@@ -215,29 +242,6 @@ def test_memory_returns_to_what_it_was_after_a_gene(network: Any, differences: b
     assert bytes_of_tensors() == of_a_gene
     del engine
     assert bytes_of_tensors() == before
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.integers(1, 4), st.integers(1, 3))
-def test_distinct_rows_are_those_of_numpy(seed: int, rows: int, columns: int, numbers: int) -> None:
-    table = np.random.default_rng(seed).integers(numbers, size=(rows, columns)).astype(np.int32)
-    first, row = distinct_rows(table)
-    assert len(first) == len(np.unique(table, axis=0))
-    np.testing.assert_array_equal(table[first][row], table)
-    for distinct, index in enumerate(first):
-        assert index == np.flatnonzero(row == distinct)[0]
-
-
-def test_rows_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    unique = np.unique
-
-    def colliding(values: Any, **options: Any) -> Any:
-        return unique(np.zeros_like(values) if values.dtype == np.uint64 else values, **options)
-
-    monkeypatch.setattr(shared_tower.np, "unique", colliding)
-    table = np.array([[1, 2], [3, 4], [1, 2]], dtype=np.int32)
-    first, row = distinct_rows(table)
-    np.testing.assert_array_equal(table[first][row], table)
-    assert len(first) == 2
 
 
 # --- As a model ------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from . import (
     init,
     merge,
     migrate,
+    models,
     plot,
     publish,
     query,
@@ -72,7 +73,7 @@ MODULES = (
     *(demo, init, import_, fill, clear, add, merge),
     *(status, query, genes, plot, compare, diff, export),
     *(publish, verify, view),
-    *(validate, migrate, schema),
+    *(validate, migrate, schema, models),
 )
 for module in MODULES:
     # A module cannot be called import.

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
-from pdstore.models.protocol import NO_OPTIONS, ModelDescription, ModelOptions
+from pdstore.models.protocol import NO_OPTIONS, About, ModelDescription, ModelOptions
 from pdstore.models.weights import existing_weights, weights_sha256
 
 if TYPE_CHECKING:
@@ -105,6 +105,13 @@ class Cnn:
     """
 
     name: ClassVar[str] = "cnn"
+    about: ClassVar[About] = About(
+        reads="a window that its weights name; 40,001 bp as published",
+        gives="expression, in the unit that it was trained on",
+        weights="trained on a store",
+        licence="pdstore: Apache 2.0",
+        reference="Sasse et al. 2023, Nature Genetics 55:2060",
+    )
     takes: ClassVar[frozenset[str]] = frozenset()
     batch_size = 64
 

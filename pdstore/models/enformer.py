@@ -17,7 +17,7 @@ from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.onehot import reverse_complement
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.enformer_weights import OFFICIAL, EnformerSizes, local_weights, read_sizes, weights_digest
-from pdstore.models.protocol import NO_OPTIONS, EngineName, ModelDescription, ModelOptions, require_gradient
+from pdstore.models.protocol import NO_OPTIONS, About, EngineName, ModelDescription, ModelOptions, require_gradient
 from pdstore.models.tracks import format_ranges, parse_ranges, read_track_descriptions, select_tracks
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ class Enformer:
     """
 
     name: ClassVar[str] = "enformer"
+    about: ClassVar[About] = About(
+        reads="196,608 bp around the TSS",
+        gives="5,313 human or 1,643 mouse tracks in 896 bins of 128 bp, of which the chosen are kept",
+        weights=f"{OFFICIAL}, downloaded from the hub, or a folder or state dict",
+        licence="enformer-pytorch: MIT; weights: as the hub says",
+        reference="Avsec et al. 2021, Nature Methods 18:1196",
+    )
     takes: ClassVar[frozenset[str]] = frozenset(
         ("targets", "tracks", "bins", "head", "use_tf_gamma", "precision", "ensemble", "batch_size", "engine")
     )

@@ -12,6 +12,7 @@ from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.protocol import (
     NO_OPTIONS,
     NO_READOUT,
+    About,
     AlleleWeights,
     GeneAlleles,
     ModelDescription,
@@ -44,6 +45,13 @@ class PrediXcan:
     """PrediXcan as a `DosageModel`: no sequence, but the alleles around a gene."""
 
     name: ClassVar[str] = "predixcan"
+    about: ClassVar[About] = About(
+        reads="dosages of alleles up to 1 Mb from the TSS",
+        gives="expression, gene by gene",
+        weights="PredictDB's files, or those of pdstore train predixcan",
+        licence="pdstore: Apache 2.0; weights: as PredictDB says",
+        reference="Gamazon et al. 2015, Nature Genetics 47:1091",
+    )
     takes: ClassVar[frozenset[str]] = frozenset()
     counts: ClassVar[tuple[str, ...]] = COUNTS
     description = ModelDescription(WINDOW, 0, (), NO_READOUT)

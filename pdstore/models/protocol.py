@@ -69,6 +69,28 @@ NO_OPTIONS = ModelOptions()
 """Nothing is asked of a model beside its weights."""
 
 
+class About(NamedTuple):
+    """What `pdstore models` tells of a model.
+
+    Attributes
+    ----------
+    reads, gives : str
+        What goes in, and what comes out.
+    weights : str
+        Where weights come from.
+    licence : str
+        Of the code, and of published weights as far as it is known.
+    reference : str
+        The article.
+    """
+
+    reads: str
+    gives: str
+    weights: str
+    licence: str
+    reference: str
+
+
 NO_READOUT = "none"
 """The readout of a model without tracks: it predicts the one number itself."""
 
@@ -104,6 +126,8 @@ class ModelDescription:
 
 class Model(Protocol):
     """What every model tells of itself.
+
+    A model may have a class attribute `about`, an `About`.
 
     Attributes
     ----------

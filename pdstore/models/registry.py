@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import Variants, WindowSpec
 from pdstore.models.device import in_model_thread
 from pdstore.models.protocol import (
+    About,
     DosageModel,
     Model,
     ModelDescription,
@@ -40,7 +41,8 @@ def model_class(name: str) -> type[Model]:
     Raises
     ------
     ModelError
-        There is no such model, or two packages register the name; the message lists the models there are.
+        There is no such model, and the message lists the models there are; two packages register the name; or the
+        package that does cannot be imported.
     """
     entries = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
     if len({entry.value for entry in entries}) > 1:
@@ -49,16 +51,70 @@ def model_class(name: str) -> type[Model]:
         close = difflib.get_close_matches(name, model_names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ModelError(f"there is no model {name!r}: the models are {', '.join(model_names())}{hint}")
-    loaded: type[Model] = entries[0].load()
+    try:
+        loaded: type[Model] = entries[0].load()
+    except Exception as error:  # Another package's code: whatever it raises, the other models work.
+        package = entries[0].dist.name if entries[0].dist else "a package"
+        raise ModelError(
+            f"model {name!r}, of {package}, cannot be imported: {type(error).__name__}: {error}; repair or uninstall it"
+        ) from error
     return loaded
+
+
+class Registered(NamedTuple):
+    """A registered model.
+
+    Attributes
+    ----------
+    name, package : str
+        Its name, and the package that registers it, with its version.
+    about : About or None
+        What it tells of itself, if anything.
+    window : WindowSpec or None
+        The window it reads, where that needs no weights.
+    weights_found : bool
+        Whether it has weights without being given any.
+    problem : str or None
+        Why it cannot be used.
+    """
+
+    name: str
+    package: str
+    about: About | None = None
+    window: WindowSpec | None = None
+    weights_found: bool = False
+    problem: str | None = None
+
+
+def registered_models() -> list[Registered]:
+    """All registered models, by name; of those that cannot be imported, why."""
+    return [_registered(name) for name in model_names()]
+
+
+def _registered(name: str) -> Registered:
+    found = {entry.dist.name: entry.dist for entry in entry_points(group=ENTRY_POINT_GROUP, name=name) if entry.dist}
+    package = " and ".join(f"{dist.name} {dist.version}" for dist in found.values())
+    try:
+        model = model_class(name)
+    except ModelError as error:
+        return Registered(name, package, problem=str(error))
+    window = None
+    with contextlib.suppress(ModelError):
+        window = model.window_of(None)
+    try:
+        model.describe(None, ModelOptions(), "cpu")
+        weights_found = True
+    except ModelError:
+        weights_found = False
+    return Registered(name, package, getattr(model, "about", None), window, weights_found)
 
 
 def windows_without_weights() -> dict[str, WindowSpec]:
     """The windows of the registered models of sequences that know theirs without weights, by name of the model."""
     windows = {}
     for name in model_names():
-        if not ModelReference(name, None).takes_dosages:
-            with contextlib.suppress(ModelError):
+        with contextlib.suppress(ModelError):
+            if not ModelReference(name, None).takes_dosages:
                 windows[name] = model_class(name).window_of(None)
     return windows
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
-from pdstore.models.protocol import NO_OPTIONS, ModelDescription, ModelOptions
+from pdstore.models.protocol import NO_OPTIONS, About, ModelDescription, ModelOptions
 from pdstore.models.weights import existing_weights, weights_sha256
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ class Xpresso:
     """Xpresso as a `SequenceModel`: one bin, one track, the log expression of a promoter."""
 
     name: ClassVar[str] = "xpresso"
+    about: ClassVar[About] = About(
+        reads="10,500 bp: 7,000 before the TSS",
+        gives="log expression of a promoter",
+        weights="the published Keras HDF5 files",
+        licence="code and weights: MIT",
+        reference="Agarwal & Shendure 2020, Cell Reports 31:107663",
+    )
     takes: ClassVar[frozenset[str]] = frozenset()
     description = ModelDescription(WINDOW, 1, ("expression",), "sum", {"half_life_features": "zero"})
     batch_size = 32
@@ -79,6 +86,8 @@ class Xpresso:
 
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Outputs for promoters: (batch, 10500, 4) bool → (batch, 1, 1) float32."""
+        if onehot.shape[1:] != (WINDOW.length, 4):
+            raise ModelError(f"xpresso: windows of shape {onehot.shape}, expected (batch, {WINDOW.length}, 4)")
         import torch
 
         with torch.inference_mode():

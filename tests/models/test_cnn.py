@@ -241,7 +241,7 @@ def test_windows_of_another_length_are_refused(trained: Cnn) -> None:
 
 def test_training_learns_a_linear_toy_in_units_of_expression() -> None:
     losses: list[float] = []
-    model = train_toy(epochs=60, learning_rate=0.01, progress=lambda epoch, loss: losses.append(loss))
+    model = train_toy(epochs=60, learning_rate=0.01, progress=lambda epoch: losses.append(epoch.loss))
     onehot, expression = toy()
     predicted = model.predict(onehot[:, SHIFT:-SHIFT])[:, 0, 0]
     assert losses[-1] < 0.5 * losses[0]
@@ -271,7 +271,7 @@ def test_held_out_genes_do_not_train_and_are_what_progress_reports() -> None:
         epochs=2,
         shift=SHIFT,
         validation=held_out,
-        progress=lambda epoch, loss: reported.append((epoch, loss)),
+        progress=lambda epoch: reported.append((epoch.number, epoch.loss)),
     )
     again = train_cnn(onehot, other, TINY, seed=0, epochs=2, shift=SHIFT, validation=held_out)
     assert model.weights_digest == again.weights_digest

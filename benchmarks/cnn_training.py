@@ -1,0 +1,98 @@
+"""An epoch of the simple CNN at its published size: how long, how much memory, and what of it is making windows.
+
+    .venv/bin/python benchmarks/cnn_training.py [--genes 2000] [--device cuda]
+
+Windows and expression are random: the work is that of real ones. "Bare" is the same steps with windows that are in the
+network's form already, a few made before, over and over: what there is to reach. Memory is of the whole process, and on
+a GPU that of torch there, too.
+"""
+
+import argparse
+import resource
+import time
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pdstore.models.cnn import CnnConfig
+from pdstore.models.cnn_network import build_network, channels_first
+from pdstore.models.cnn_training import CnnTraining
+
+SHIFT = 10
+BARE_STEPS = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--genes", type=int, default=2_000)
+    parser.add_argument("--batch-size", type=int, default=25)
+    parser.add_argument("--device", default="cpu")
+    asked = parser.parse_args()
+    config = CnnConfig()
+    onehot, expression = random_genes(asked.genes, config.training_window(SHIFT).length)
+    training = CnnTraining(
+        onehot, expression, config, seed=0, shift=SHIFT, batch_size=asked.batch_size, device=asked.device
+    )
+    seconds = timed(training, asked.device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    making = timed_making(training, onehot, config, asked.genes)
+    bare = timed_bare(config, training.windows_at_once, asked.batch_size, asked.device) * asked.genes
+    print(
+        f"{asked.genes:,} windows of {config.window_length:,} bp on {asked.device}, {torch.get_num_threads()} threads\n"
+    )
+    print("| what | |\n| --- | --- |")
+    print(f"| an epoch | {seconds:.0f} s, {3600 / seconds:.1f} an hour |")
+    print(f"| the same steps, bare | {bare:.0f} s ({bare / seconds:.2f} of it) |")
+    print(f"| of an epoch, making windows | {making:.1f} s ({making / seconds:.1%}) |")
+    print(f"| peak memory | {peak / 1e9:.1f} GB |")
+    if asked.device.startswith("cuda"):
+        print(f"| of the GPU | {torch.cuda.max_memory_allocated() / 1e9:.1f} GB |")
+
+
+def random_genes(genes: int, length: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    rng = np.random.default_rng(0)
+    onehot = np.zeros((genes, length, 4), dtype=bool)
+    for window in onehot:
+        window[np.arange(length), rng.integers(4, size=length)] = True
+    return onehot, rng.normal(size=genes)
+
+
+def timed(training: CnnTraining, device: str) -> float:
+    began = time.perf_counter()
+    training.epoch()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def timed_making(training: CnnTraining, onehot: NDArray[np.bool_], config: CnnConfig, genes: int) -> float:
+    """Seconds of all windows of an epoch in the form that the network takes."""
+    began = time.perf_counter()
+    for start in range(0, genes, training.windows_at_once):
+        channels_first(onehot[start : start + training.windows_at_once, SHIFT : SHIFT + config.window_length])
+    return time.perf_counter() - began
+
+
+def timed_bare(config: CnnConfig, at_once: int, batch: int, device: str) -> float:
+    """Seconds a window of steps whose windows are there."""
+    network = build_network(config).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
+    windows, _ = random_genes(at_once, config.window_length)
+    given, targets = channels_first(windows).to(device), torch.zeros(at_once, device=device)
+    began, done = time.perf_counter(), 0
+    for _ in range(BARE_STEPS):
+        optimizer.zero_grad()
+        for start in range(0, batch, at_once):
+            part = min(at_once, batch - start)
+            (nn.functional.mse_loss(network(given[:part])[:, 0], targets[:part]) * (part / batch)).backward()
+            done += part
+        optimizer.step()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return (time.perf_counter() - began) / done
+
+
+if __name__ == "__main__":
+    main()

@@ -72,10 +72,18 @@ def _row(registered: "Registered") -> dict[str, Any]:
 
 
 def _of_weights(model: str, weights: Path) -> dict[str, Any]:
-    from pdstore.models.registry import ModelReference
+    from pdstore.errors import UsageError
+    from pdstore.models.protocol import ModelOptions
+    from pdstore.models.registry import ModelReference, model_class
 
-    reference = ModelReference(model, weights)
-    described = reference.describe()
+    # All that there is, not what a fill would choose of it.
+    options = ModelOptions(tracks="all") if "tracks" in model_class(model).takes else ModelOptions()
+    reference = ModelReference(model, weights, options=options)
+    try:
+        described = reference.describe()
+    except UsageError as error:
+        # They are this model's, and a fill needs to be told more.
+        return {"weights_found": True, "sha256": reference.digest(), "problem": str(error)}
     return {
         "window": described.window.name,
         "weights_found": True,
@@ -96,19 +104,19 @@ def _print(answer: list[dict[str, Any]]) -> None:
         console.print(Text.assemble((plain(row["model"]), "bold"), plain(f"  {row['package']}")))
         if row["problem"]:
             console.print(Text(plain(f"  {row['problem']}"), "red"))
-            continue
         found = "found" if row["weights_found"] else "give them with --weights"
         lines = {
             "reads": row["reads"],
             "window": row["window"],
             "gives": row["gives"],
-            "weights": f"{row['weights']}: {found}" if row["weights"] else found,
+            "weights": f"{row['weights']}: {found}" if row["weights"] else None,
             "sha256": row.get("sha256"),
             "bins": row.get("bins"),
             "tracks": row.get("tracks"),
+            "recorded": ", ".join(f"{name} {value}" for name, value in row.get("options", {}).items()) or None,
             "licence": row["licence"],
             "article": row["reference"],
-        } | row.get("options", {})
+        }
         for name, value in lines.items():
             if value is not None:
                 console.print(plain(f"  {name:<9} {value}"))

@@ -59,6 +59,16 @@ def in_model_thread(function: Callable[..., Result], *arguments: Any) -> Result:
     return thread.submit(function, *arguments).result()
 
 
+def set_cuda_arithmetic(tf32: bool) -> None:
+    """Set what torch computes float32 with on a GPU, in this process: by itself it lets convolutions use TF32."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    # The same algorithm in every run, for the same last bits.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
 def inferred(function: Callable[[Item], Result], items: Iterable[Item], device: str) -> Iterator[Result]:
     """Results of a function, without gradients, in the order of what it is given.
 

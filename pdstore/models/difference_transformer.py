@@ -76,11 +76,16 @@ class DifferenceTransformer:
 
     def keep(self, rows: Tensor) -> None:
         """Take other rows as the reference: float32, shape (rows, features)."""
-        self._kept.clear()
+        self.forget()
         for layer in self._layers[:-1]:
             kept, rows = _keep(layer, rows)
             self._kept.append(kept)
         self._last = rows
+
+    def forget(self) -> None:
+        """Let the reference go."""
+        self._kept.clear()
+        self._last = None
 
     def outputs(self, rows: Tensor, changed: Tensor) -> Tensor:
         """The transformer's output at the target rows.

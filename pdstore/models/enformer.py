@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.onehot import reverse_complement
 from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.device import set_cuda_arithmetic
 from pdstore.models.enformer_weights import OFFICIAL, EnformerSizes, local_weights, read_sizes, weights_digest
 from pdstore.models.protocol import NO_OPTIONS, About, EngineName, ModelDescription, ModelOptions, require_gradient
 from pdstore.models.tracks import format_ranges, parse_ranges, read_track_descriptions, select_tracks
@@ -140,7 +141,7 @@ class Enformer:
         sizes = read_sizes(local)
         selection = _select(given, sizes, options)
         if device.startswith("cuda"):
-            _set_cuda_arithmetic(options)
+            set_cuda_arithmetic(tf32=options.precision == "tf32")
         network = read_network(local, sizes, selection.use_tf_gamma)
         description = _description(sizes, selection, options, device)
         return cls(network, sizes, selection, description, weights_digest(given), options, device)
@@ -351,16 +352,6 @@ def _description(sizes: EnformerSizes, selection: _Selection, options: ModelOpti
         # Some seconds on a GPU, some minutes on a CPU; the more, the more is shared.
         windows_per_block=64 if device.startswith("cuda") or engine == "incremental" else 16,
     )
-
-
-def _set_cuda_arithmetic(options: ModelOptions) -> None:
-    """Set what torch computes float32 with on a GPU: by itself it lets convolutions use TF32."""
-    import torch
-
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.precision == "tf32"
-    # The same algorithm in every run, for the same last bits.
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pdstore.errors import PrecisionError
+from pdstore.errors import ModelError, PrecisionError
 from pdstore.models.device import inferred
 from pdstore.models.difference_transformer import DifferenceTransformer
 from pdstore.models.enformer_parts import Affine, activated, affine, blocks_of, head_of, layers_of
@@ -80,7 +80,7 @@ class EnformerEngine:
         self._transformer = DifferenceTransformer(self._layers, self._targets) if differences else None
         self._head = head_of(network, tracks, head)
         self._number_of_tracks = len(tracks)
-        self._reference: NDArray[np.bool_] | None = None
+        self._reference: NDArray[np.bool_] = np.empty((0, 4), dtype=bool)
         self._tower: SharedTower | None = None
 
     @property
@@ -104,28 +104,44 @@ class EnformerEngine:
 
         Raises
         ------
+        ModelError
+            Windows are of another length than the reference.
         PrecisionError
             With differences: their effects are further from those in float32 than `LARGEST_EFFECT_ERROR`. Held against
             each other over one in 32 windows, those with the largest effects.
         """
+        if onehot.shape[1:] != reference.shape:
+            raise ModelError(f"enformer: windows of shape {onehot.shape[1:]}, expected {reference.shape}")
         outputs = np.empty((len(onehot), len(self._targets), self._number_of_tracks), dtype=np.float32)
         with torch.inference_mode():
-            tower = self._tower_of(reference)
-            for window, found in enumerate(self._each(tower, onehot, self._outputs)):
-                outputs[window] = found
+            try:
+                tower = self._tower_of(reference)
+                for window, found in enumerate(self._each(tower, onehot, self._outputs)):
+                    outputs[window] = found
+            except BaseException:
+                # Memory may have ended in the middle of what is kept: the next call begins anew.
+                self._forget()
+                raise
             if self._transformer is not None and len(onehot):
                 self._check_effects(tower, onehot, outputs)
         return outputs
 
     def _tower_of(self, reference: NDArray[np.bool_]) -> SharedTower:
-        if self._tower is None or self._reference is None or not np.array_equal(self._reference, reference):
+        if self._tower is None or not np.array_equal(self._reference, reference):
             # The old one goes first: both would not fit where one does.
-            self._tower = None
+            self._forget()
             self._tower = SharedTower(self._stages, reference, self._device)
             self._reference = np.array(reference)
             if self._transformer is not None:
-                self._transformer.keep(self._tower.rows(self._tower.numbers))
+                rows = self._tower.rows(self._tower.numbers)
+                # As windows are, so that the number of threads changes nothing.
+                (_,) = inferred(self._transformer.keep, [rows], self._device)
         return self._tower
+
+    def _forget(self) -> None:
+        self._tower = None
+        if self._transformer is not None:
+            self._transformer.forget()
 
     def _each(
         self, tower: SharedTower, onehot: NDArray[np.bool_], function: Callable[[_Rows], NDArray[np.float32]]
@@ -153,10 +169,11 @@ class EnformerEngine:
         """Raise `PrecisionError` where effects are not those in float32."""
         (reference,) = inferred(self._exact, [self._rows(tower, tower.numbers)], self._device)
         effects = found.astype(np.float64) - reference
-        sizes = np.abs(effects).mean(axis=(1, 2))
+        # What is no number comes first.
+        sizes = np.nan_to_num(np.abs(effects).mean(axis=(1, 2)), nan=np.inf)
         largest = np.argsort(-sizes, kind="stable")[: max(1, len(onehot) // _WINDOWS_A_CHECK)]
-        exact = self._each(tower, onehot[largest], self._exact)
-        for effect, expected in zip(effects[largest], (of.astype(np.float64) - reference for of in exact), strict=True):
+        exact = list(self._each(tower, onehot[largest], self._exact))
+        for effect, expected in zip(effects[largest], np.array(exact, np.float64) - reference, strict=True):
             error, size = float(np.linalg.norm(effect - expected)), float(np.linalg.norm(expected))
             if not error <= LARGEST_EFFECT_ERROR * size + _ROUNDING * float(np.linalg.norm(reference)):
                 missed = error / size if size else np.inf

@@ -11,8 +11,9 @@ from typing import NamedTuple, cast
 
 from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import Variants, WindowSpec
-from pdstore.models.device import in_model_thread
+from pdstore.models.device import in_model_thread, set_cuda_arithmetic
 from pdstore.models.protocol import (
+    NO_OPTIONS,
     About,
     DosageModel,
     Model,
@@ -96,27 +97,33 @@ def _registered(name: str) -> Registered:
     package = " and ".join(f"{dist.name} {dist.version}" for dist in found.values())
     try:
         model = model_class(name)
+        window, weights_found = _without_weights(model)
     except ModelError as error:
         return Registered(name, package, problem=str(error))
-    window = None
-    with contextlib.suppress(ModelError):
-        window = model.window_of(None)
-    try:
-        model.describe(None, ModelOptions(), "cpu")
-        weights_found = True
-    except ModelError:
-        weights_found = False
     return Registered(name, package, getattr(model, "about", None), window, weights_found)
+
+
+def _without_weights(model: type[Model]) -> tuple[WindowSpec | None, bool]:
+    """A model's window, where it needs no weights; and whether it has weights without being given any."""
+    window, weights_found = None, False
+    try:
+        with contextlib.suppress(ModelError):
+            window = model.window_of(None)
+        with contextlib.suppress(ModelError):
+            model.describe(None, NO_OPTIONS, "cpu")
+            weights_found = True
+    except Exception as error:  # Another package's code, as above.
+        raise ModelError(f"{model} cannot be asked what it is: {type(error).__name__}: {error}") from error
+    return window, weights_found
 
 
 def windows_without_weights() -> dict[str, WindowSpec]:
     """The windows of the registered models of sequences that know theirs without weights, by name of the model."""
-    windows = {}
-    for name in model_names():
-        with contextlib.suppress(ModelError):
-            if not ModelReference(name, None).takes_dosages:
-                windows[name] = model_class(name).window_of(None)
-    return windows
+    return {
+        registered.name: registered.window
+        for registered in registered_models()
+        if registered.window is not None and not ModelReference(registered.name, None).takes_dosages
+    }
 
 
 @dataclass(frozen=True)
@@ -210,6 +217,8 @@ def _load(reference: ModelReference, stamp: Stamp) -> Model:
     """Load the model, in the model thread; the one before is let go first."""
     if (reference, stamp) not in _LOADED:
         _LOADED.clear()
+        if reference.device.startswith("cuda"):
+            set_cuda_arithmetic(tf32=reference.options.precision == "tf32")
         model = model_class(reference.name).load(reference.weights, reference.options, reference.device)
         _LOADED[reference, stamp] = model
     return _LOADED[reference, stamp]

@@ -97,7 +97,10 @@ class _Seen:
 
     def compute(self, values: Tensor) -> None:
         """Values of what is new, of those of the input: shape (numbers, channels)."""
-        new = np.concatenate([np.empty((0, self.stage.sees), dtype=np.int32), *self._new])
+        if len(self._number_of) == len(self.values):
+            self._new.clear()
+            return
+        new = np.concatenate(self._new)
         batches = (new[start : start + _ROWS_AT_ONCE] for start in range(0, len(new), _ROWS_AT_ONCE))
         found = inferred(lambda batch: self._values_of(batch, values), batches, str(values.device))
         self.values = torch.cat([self.values, *found])

@@ -66,7 +66,6 @@ class IsmTss:
             model,
             stored_readout(store, self.group),
             reference,
-            reference,
             offsets[positions],
             reverses,
         )

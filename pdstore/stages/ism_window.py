@@ -89,7 +89,6 @@ class IsmWindow:
             substitution_effects(
                 model,
                 readout,
-                backgrounds[0],
                 background,
                 offsets_around_allele(spec, window.stretch, window.alleles, allele, is_applied, REACH),
                 window.stretch.reverses,

@@ -92,7 +92,8 @@ class Predictions:
         if self._kept in store:
             tracks = store.read_if_filled(self._kept, rows)
         new = np.flatnonzero(np.isnan(tracks[: len(windows)]).any(axis=(1, 2)))
-        tracks[new] = predict_in_batches(model, windows[new], reference)
+        if len(new):
+            tracks[new] = predict_in_batches(model, windows[new], reference)
         store.write(self._tracks, rows, tracks)
 
     def gather(self, store: Store) -> None:

@@ -15,7 +15,6 @@ SUBSTITUTIONS = len(NUCLEOTIDES) - 1
 def substitution_effects(
     model: SequenceModel,
     readout: Readout,
-    reference: NDArray[np.bool_],
     background: NDArray[np.bool_],
     offsets: NDArray[np.int64],
     reverses: bool,
@@ -28,8 +27,8 @@ def substitution_effects(
         The model.
     readout : Readout
         How its tracks become one number.
-    reference, background : ndarray of bool, shape (positions, 4)
-        One-hot windows, in their reading direction: the gene's, and the one in which bases are replaced.
+    background : ndarray of bool, shape (positions, 4)
+        One-hot window in which bases are replaced, in its reading direction.
     offsets : ndarray of int64, shape (offsets,)
         0-based offsets in the window.
     reverses : bool
@@ -43,8 +42,9 @@ def substitution_effects(
     effects = np.full((len(offsets), len(NUCLEOTIDES)), np.nan, dtype=np.float32)
     windows, place, nucleotide = substituted_windows(background, offsets)
     if len(place):
-        # The background's own output is of the same call: computed otherwise, it would differ in the last bits.
-        values = readout.of(predict_in_batches(model, windows, reference))
+        # The background's own output is of the same call: computed otherwise, it would differ in the last bits. And an
+        # engine takes it for the reference, of which it computes, and checks, what differs.
+        values = readout.of(predict_in_batches(model, windows, background))
         effects[place, nucleotide] = values[1:] - values[0]
     # Reversing A, C, G, T complements.
     return effects[:, ::-1] if reverses else effects

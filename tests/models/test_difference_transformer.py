@@ -92,6 +92,15 @@ def test_effects_that_are_further_off_than_allowed_are_refused(network: Any, mon
         made(network, True).predict(reference(), windows(3, 20))
 
 
+def test_what_is_no_number_is_refused(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, calls = DifferenceTransformer.outputs, iter(range(100))
+    monkeypatch.setattr(
+        DifferenceTransformer, "outputs", lambda *given: outputs(*given) * (np.nan if next(calls) == 2 else 1)
+    )
+    with pytest.raises(PrecisionError):
+        made(network, True).predict(reference(), windows(5, 3))
+
+
 def test_the_largest_effects_are_checked(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = made(network, True)
     checked: list[NDArray[np.bool_]] = []

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pdstore.errors import UsageError
+from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.onehot import one_hot
 from pdstore.models import shared_tower
 from pdstore.models.enformer import Enformer
@@ -195,6 +195,43 @@ def test_what_earlier_windows_needed_stays_as_far_as_there_is_room(
     one_by_one, rows_again = predict(0)
     np.testing.assert_array_equal(one_by_one, found)
     assert rows_again >= 1.2 * rows
+
+
+@pytest.mark.parametrize("method", ["number", "compute", "forget"])
+@pytest.mark.parametrize("differences", [False, True])
+def test_a_failure_leaves_nothing_half_known(
+    network: Any, monkeypatch: pytest.MonkeyPatch, method: str, differences: bool
+) -> None:
+    """As where memory ends in the middle: at the n-th call, behind what it did."""
+
+    def made() -> EnformerEngine:
+        return EnformerEngine(network, SIZES.rows, torch.tensor(BINS), torch.tensor(TRACKS), "human", differences)
+
+    windows = np.stack([edited([(2_000, "", shift)]) for shift in (0, 1, 3)])
+    monkeypatch.setattr(shared_tower, "_MOST_BYTES", 0)
+    expected = made().predict(one_hot(REFERENCE), windows)
+    whole = getattr(shared_tower._Seen, method)
+    for last in (2, 9, 11):
+        calls = iter(range(1, 10_000))
+
+        def failing(*arguments: Any, last: int = last, calls: Any = calls) -> Any:
+            found = whole(*arguments)
+            if next(calls) == last:
+                raise MemoryError
+            return found
+
+        engine = made()
+        monkeypatch.setattr(shared_tower._Seen, method, failing)
+        with pytest.raises(MemoryError):
+            engine.predict(one_hot(REFERENCE), windows)
+        monkeypatch.setattr(shared_tower._Seen, method, whole)
+        for window, of_window in zip(windows, expected, strict=True):
+            np.testing.assert_array_equal(engine.predict(one_hot(REFERENCE), window[None])[0], of_window)
+
+
+def test_windows_of_another_length_are_refused(engine: EnformerEngine) -> None:
+    with pytest.raises(ModelError, match=r"windows of shape \(6143, 4\), expected \(6144, 4\)"):
+        engine.predict(one_hot(REFERENCE), one_hot(REFERENCE)[None, :-1])
 
 
 def test_another_reference_takes_the_place_of_the_one_before(network: Any) -> None:

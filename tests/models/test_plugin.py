@@ -25,9 +25,21 @@ version = "0.1"
 
 [project.entry-points."pdstore.models"]
 broken = "pdstore_broken:Broken"
+odd = "pdstore_odd:Odd"
+none = "pdstore_odd:NOTHING"
 
 [tool.setuptools]
-py-modules = ["pdstore_broken"]
+py-modules = ["pdstore_broken", "pdstore_odd"]
+"""
+ODD = """
+class Odd:
+    name = "odd"
+
+    @classmethod
+    def window_of(cls, weights):
+        raise TypeError("weights?")
+
+NOTHING = None
 """
 
 
@@ -49,6 +61,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (scratch / "broken").mkdir()
     (scratch / "broken" / "pyproject.toml").write_text(BROKEN)
     (scratch / "broken" / "pdstore_broken.py").write_text("import a_package_that_is_not_there\n")
+    (scratch / "broken" / "pdstore_odd.py").write_text(ODD)
     for package in ("motif", "broken"):
         install(scratch / package, scratch / "site")
     return scratch / "site"
@@ -79,6 +92,11 @@ def test_models_of_other_packages_are_listed_and_the_broken_one_says_why(run: Ru
     assert models["broken"]["problem"] == (
         f"model 'broken', of pdstore-broken, cannot be imported: {reason}; repair or uninstall it"
     )
+    assert "cannot be asked what it is: TypeError: weights?" in models["odd"]["problem"]
+    assert "AttributeError" in models["none"]["problem"]
+    shown = run("models")
+    assert shown.returncode == 0
+    assert reason in shown.stdout
     refused = run("fill", "-s", unfilled, "--model", "broken")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 import pytest
 import safetensors.torch
+from keras_files import basenji2_weights
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from pdstore.errors import ModelError, UsageError
+from pdstore.models.basenji2 import Basenji2, Basenji2Sizes
 from pdstore.models.cnn import CnnConfig
 from pdstore.models.cnn_network import build_network, serialise
 from pdstore.models.enformer_network import random_network, save_network
@@ -40,6 +42,9 @@ ENFORMER = EnformerSizes(
     sequence_length=128 * 16,
     output_heads={"human": 3},
     use_tf_gamma=False,
+)
+BASENJI2 = Basenji2Sizes(
+    window_length=1_024, stem=12, tower=(14, 16, 18), dilations=(1, 2, 5), narrow=9, last=20, crop=8, tracks=4
 )
 CNN = CnnConfig(window_length=1_001, tss_offset=500, kernels=30, kernel_width=6, pool=100, hidden=20)
 
@@ -82,14 +87,32 @@ def predixcan_weights(folder: Path, seed: int) -> Path:
     return folder / "predixcan.db"
 
 
+def of_basenji2(folder: Path, seed: int) -> Path:
+    return basenji2_weights(folder, seed, BASENJI2)
+
+
 MADE: dict[str, Callable[[Path, int], Path]] = {
+    "basenji2": of_basenji2,
     "cnn": cnn_weights,
     "enformer": enformer_weights,
     "predixcan": predixcan_weights,
     "xpresso": xpresso_weights,
 }
-OPTIONS = {"enformer": ModelOptions(tracks="all"), "enformer plain": ModelOptions(tracks="all", engine="plain")}
-OF_SEQUENCE = ["cnn", "enformer", "enformer plain", "xpresso"]
+OPTIONS = {
+    "basenji2": ModelOptions(tracks="all"),
+    "basenji2 ensemble": ModelOptions(tracks="all", ensemble=True),
+    "enformer": ModelOptions(tracks="all"),
+    "enformer plain": ModelOptions(tracks="all", engine="plain"),
+}
+OF_SEQUENCE = ["basenji2", "basenji2 ensemble", "cnn", "enformer", "enformer plain", "xpresso"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small() -> Iterator[None]:
+    """Basenji2's sizes are not in its weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Basenji2, "sizes", BASENJI2)
+        yield
 
 
 def reference(folder: Path, case: str, seed: int = 0) -> ModelReference:
@@ -98,7 +121,7 @@ def reference(folder: Path, case: str, seed: int = 0) -> ModelReference:
 
 
 @pytest.fixture(scope="module", params=OF_SEQUENCE)
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SequenceModel:
+def model(request: pytest.FixtureRequest, small: None, tmp_path_factory: pytest.TempPathFactory) -> SequenceModel:
     return reference(tmp_path_factory.mktemp("weights"), request.param).load()
 
 

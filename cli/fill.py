@@ -63,7 +63,7 @@ def command(
     ] = None,
     ensemble: Annotated[
         bool,
-        typer.Option("--ensemble", help="Mean over shifts (Enformer: -3 to 3 bp) and both strands, as a set of its own."),
+        typer.Option("--ensemble", help="Mean over shifts (of Enformer -3 to 3 bp) and strands: a set of its own."),
     ] = False,
     readout: Annotated[
         str | None,

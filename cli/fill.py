@@ -61,6 +61,10 @@ def command(
             show_default="as the weights say",
         ),
     ] = None,
+    protocol: Annotated[
+        Literal["sasse2023", "huang2023"] | None,
+        typer.Option("--protocol", help="Tracks, bins and ensemble as this article chose them."),
+    ] = None,
     ensemble: Annotated[
         bool,
         typer.Option("--ensemble", help="Mean over shifts (of Enformer -3 to 3 bp) and strands: a set of its own."),
@@ -122,7 +126,7 @@ def command(
     from pdstore.fill import FillError, fill
     from pdstore.jobs.cluster import Cluster
     from pdstore.models.protocol import ModelOptions
-    from pdstore.models.registry import ModelReference, model_names
+    from pdstore.models.registry import ModelReference, model_names, options_of_protocol
 
     from .progress import FillProgress
 
@@ -141,6 +145,8 @@ def command(
         batch_size=batch_size,
         engine=engine,
     )
+    if protocol is not None:
+        options = options_of_protocol(model, protocol, options)
     # A name of the hub is no file.
     found = weights.absolute() if weights is not None and weights.exists() else weights
     if label is not None and not label.strip():

@@ -5,10 +5,11 @@ References
 Kelley 2020, PLoS Computational Biology 16:e1008050.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,9 @@ class Basenji2:
         licence="code and weights: Apache 2.0",
         reference="Kelley 2020, PLoS Computational Biology 16:e1008050",
     )
+    protocols: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "huang2023": {"tracks": str(HUANG_TRACK), "bins": "443-452", "ensemble": True}
+    }
     takes: ClassVar[frozenset[str]] = frozenset(("targets", "tracks", "bins", "ensemble", "batch_size"))
     sizes: ClassVar[Basenji2Sizes] = Basenji2Sizes()
 

@@ -6,7 +6,7 @@ Avsec et al. 2021, Nature Methods 18:1196.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
@@ -63,6 +63,11 @@ class Enformer:
         licence="enformer-pytorch: MIT; weights: as the hub says",
         reference="Avsec et al. 2021, Nature Methods 18:1196",
     )
+    protocols: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "sasse2023": {"tracks": str(PUBLISHED_TRACK_INDEX), "bins": "447-449"},
+        # CAGE of GM12878, ten bins.
+        "huang2023": {"tracks": "5110", "bins": "443-452"},
+    }
     takes: ClassVar[frozenset[str]] = frozenset(
         ("targets", "tracks", "bins", "head", "use_tf_gamma", "precision", "ensemble", "batch_size", "engine")
     )

@@ -127,7 +127,8 @@ class ModelDescription:
 class Model(Protocol):
     """What every model tells of itself.
 
-    A model may have a class attribute `about`, an `About`.
+    A model may have class attributes: `about`, an `About`; and `protocols`, names of an article's choices of options →
+    fields of `ModelOptions` and their values.
 
     Attributes
     ----------

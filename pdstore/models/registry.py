@@ -3,11 +3,12 @@
 import contextlib
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.window import Variants, WindowSpec
@@ -197,6 +198,33 @@ class ModelReference:
         stamp = weights_stamp(self.weights)
         loaded = _LOADED.get((self, stamp))
         return loaded if loaded is not None else in_model_thread(_load, self, stamp)
+
+
+def options_of_protocol(model: str, protocol: str, given: ModelOptions) -> ModelOptions:
+    """Options with an article's choices.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    protocol : str
+        Name of the choices: "huang2023".
+    given : ModelOptions
+        What is asked for beside them.
+
+    Raises
+    ------
+    UsageError
+        The model has no such choices, or one of them is given, too.
+    """
+    known: Mapping[str, Mapping[str, Any]] = getattr(model_class(model), "protocols", {})
+    if protocol not in known:
+        there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise UsageError(f"model {model} has no --protocol {protocol}: {there}")
+    for option in given.given():
+        if option in known[protocol]:
+            raise UsageError(f"--protocol {protocol} says what --{option} is: leave one of them out")
+    return replace(given, **known[protocol])
 
 
 @lru_cache

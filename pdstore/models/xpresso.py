@@ -1,7 +1,8 @@
 """Xpresso (Agarwal & Shendure 2020): a promoter of 10,500 bp to one value, from the published Keras weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import h5py
 import numpy as np
@@ -38,6 +39,8 @@ class Xpresso:
         licence="code and weights: MIT",
         reference="Agarwal & Shendure 2020, Cell Reports 31:107663",
     )
+    # Half-life features at zero, as here.
+    protocols: ClassVar[Mapping[str, Mapping[str, Any]]] = {"huang2023": {}}
     takes: ClassVar[frozenset[str]] = frozenset()
     description = ModelDescription(WINDOW, 1, ("expression",), "sum", {"half_life_features": "zero"})
     batch_size = 32

@@ -154,5 +154,9 @@ def differing(stored: Any, given: Any) -> tuple[str, str]:
     if not (isinstance(stored, dict) and isinstance(given, dict)):
         return str(stored), str(given)
     names = [name for name in sorted({*stored, *given}) if stored.get(name) != given.get(name)]
-    held, wanted = (", ".join(f"{name} {of.get(name, 'nothing')}" for name in names) for of in (stored, given))
+    # What an option was before it had a name.
+    unnamed = {"engine": "plain"}
+    held, wanted = (
+        ", ".join(f"{name} {of.get(name, unnamed.get(name, 'nothing'))}" for name in names) for of in (stored, given)
+    )
     return held, wanted

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pdstore.words import plain
+from pdstore.words import counted, plain
 
 from .output import DEFAULT_STORE, FolderOption, note, size
 
@@ -15,8 +15,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[STAGE]...",
-            help="windows, predictions, attributions, eqtl, statistics, ism_window, ism_tss; all of a model where none "
-            "is named.",
+            help="windows, predictions, attributions, eqtl, statistics, gradient, ism_window, ism_tss; all of a model "
+            "where none is named.",
             show_default=False,
         ),
     ] = None,
@@ -44,7 +44,7 @@ def command(
     opened = open_store(store)
     wanted = [name for name in (genes or "").split(",") if name.strip()]
     clearing = plan_clearing(opened, model, stages or (), wanted)
-    which = f"{len(clearing.genes)} genes of " if clearing.genes else ""
+    which = f"{counted(len(clearing.genes), 'gene')} of " if clearing.genes else ""
     for path in clearing.paths:
         note(f"to be dropped: {which}{path} ({size(opened.size_on_disk(path))} in all)")
     if not yes:

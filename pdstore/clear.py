@@ -109,7 +109,8 @@ def plan_clearing(
     # The others go with their group.
     arrays = [path for path in dict.fromkeys(arrays) if path.rpartition("/")[0] not in groups]
     if not groups and not arrays:
-        raise MissingDataError(f"store {store.url} holds nothing of {', '.join(stages) or label}: nothing to clear")
+        what = f"{', '.join(stages)} of {label}" if stages and label else ", ".join(stages) or label
+        raise MissingDataError(f"store {store.url} holds nothing of {what}: nothing to clear")
     rows = sorted({find_gene(store, gene) for gene in genes})
     return Clearing(groups, arrays, rows, label, tuple(stages), tuple(genes))
 

@@ -161,10 +161,18 @@ def _group_status(store: Store, path: str, genes: int) -> dict[str, Any]:
     except (DamagedDataError, MissingDataError) as error:
         # The one command that must still answer for the other groups.
         return status | {"state": "damaged", "reason": str(error), "counts": None}
-    state = "stale" if reason else "empty" if not filled else "filled" if filled == genes else "partly filled"
+    state = "stale" if reason else "filled" if filled == genes else "partly filled"
+    if state == "partly filled" and not filled and not _is_begun(store, path):
+        state = "empty"
     if state == "empty" and _is_in_place(store, path):
         state = "in place"
     return status | {"filled": filled, "state": state, "reason": reason, "counts": counts}
+
+
+def _is_begun(store: Store, path: str) -> bool:
+    """Whether blocks of a gene are there, where a gene has several."""
+    array, _ = ROWS_OF_A_GENE.get(path.split("/")[0], ("", ""))
+    return bool(array) and f"{path}/{array}" in store and bool(store.chunks_written(f"{path}/{array}"))
 
 
 def _optional_status(store: Store, group: dict[str, Any]) -> list[dict[str, Any]]:

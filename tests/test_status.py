@@ -55,9 +55,10 @@ def test_genes_that_are_missing_are_seen(unfilled: Path, cnn: ModelReference, tm
     fill_now(open_store(path, "r+"), cnn, [3, 5])
     status = store_status(open_store(path))
     assert {(group["filled"], group["state"]) for group in status["groups"]} == {(2, "partly filled")}
-    shutil.rmtree(path / "predictions" / "cnn" / "expression" / "c")
-    status = store_status(open_store(path))
-    assert (group_of(status, "predictions")["filled"], group_of(status, "predictions")["state"]) == (0, "empty")
+    for array, state in (("expression", "partly filled"), ("tracks", "empty")):
+        shutil.rmtree(path / "predictions" / "cnn" / array / "c")
+        group = group_of(store_status(open_store(path)), "predictions")
+        assert (group["filled"], group["state"]) == (0, state)
 
 
 def test_what_no_longer_follows_from_the_rest_is_stale_and_says_why(filled: Path, tmp_path: Path) -> None:

@@ -200,6 +200,8 @@ def draw_slopes(axes: Axes, subject: GeneSubject) -> str:
 
 def draw_logo(axes: Axes, subject: GeneSubject) -> str:
     """Sequence logo of the ISM around the main driver, in the reference and along the contig, where that is filled."""
+    if subject.answer["drivers"] == []:
+        raise MissingDataError(f"{subject.name} has no driver, so there is no base to show the ISM around")
     effects = read_main_driver(subject.store, subject.answer["model"], subject.row)
     if effects is None or np.isnan(effects).all():
         raise MissingDataError(

@@ -76,7 +76,7 @@ class EnformerSizes:
             raise ModelError(f"output_heads is {repr(heads)[:100]}, expected the number of tracks of each head")
         if self.dim % self.heads or self.dim // self.heads % 6:
             raise ModelError(
-                f"heads is {self.heads}, but dim {self.dim} must be a multiple of it, and of 6 for each of the heads"
+                f"heads is {self.heads} and dim {self.dim}: dim must be a multiple of 6 x heads, {6 * self.heads}"
             )
         if self.use_tf_gamma not in (None, True, False):
             raise ModelError(f"use_tf_gamma is {self.use_tf_gamma!r}, expected true or false")

@@ -132,13 +132,15 @@ def _build(building: Path, sources: Sources, scratch: Path, progress: Callable[[
     write_expression(store, expression, cohort.adjustment)
     contigs = sorted({gene.contig for gene in genes}, key=list(fasta.lengths).index)
     digests = write_reference(store, {contig: fasta.lengths[contig] for contig in contigs}, fasta.sequence)
-    for model, window in windows_without_weights().items():
-        outside = windows_outside_contig(store, window)
-        if outside:
-            bases = (
-                f"{outside} of {len(genes)} genes have {model} windows ({window.length:,} bp) that leave their contig"
-            )
-            counts.notes.append(f"{bases}; the bases beyond are N")
+    outside = [
+        f"{model} ({window.length:,} bp) {number}"
+        for model, window in windows_without_weights().items()
+        if (number := windows_outside_contig(store, window))
+    ]
+    if outside:
+        counts.notes.append(
+            f"of {len(genes)} genes, those with windows that leave their contig, N beyond: {', '.join(outside)}"
+        )
     counts.taken["genes"] = len(genes)
     counts.taken["genes with measured expression"] = int((~np.isnan(expression).all(axis=1)).sum())
     if not counts.taken["genes with measured expression"]:

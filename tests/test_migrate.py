@@ -60,6 +60,21 @@ def recorded(format: int) -> list[dict[str, Any]]:
     return answers
 
 
+def as_rounded_now(answer: dict[str, Any]) -> dict[str, Any]:
+    """Those versions took the sign of a slope that is 0 but for rounding: now it is 0, and determines no support."""
+    for driver in answer["drivers"] or []:
+        if driver["eqtl_slope"] is not None and abs(driver["eqtl_slope"]) < 1e-12:
+            assert len(answer["drivers"]) == 1
+            driver |= {"eqtl_slope": 0.0, "support": "undetermined"}
+            answer["support"] = {
+                "status": "undetermined",
+                "supported": 0,
+                "unsupported": 0,
+                "fraction_supported": None,
+            }
+    return answer
+
+
 def answers_of(path: Path) -> list[dict[str, Any]]:
     return [query_gene(open_store(path), gene.name) for gene in GENES]
 
@@ -161,11 +176,12 @@ def test_a_migrated_store_filled_again_answers_as_before(format: int, tmp_path: 
     fill_now(open_store(path, "r+"), WEIGHTS)
     assert deviations(open_store(path).root) == []
     found = dict(leaves(answers_of(path)))
-    before = dict(leaves(recorded(format)))
+    before = dict(leaves([as_rounded_now(answer) for answer in recorded(format)]))
     compared = {where: value for where, value in before.items() if where.split("/")[-1] not in DRAWN}
     assert len(compared) > 50
     for where, value in compared.items():
-        expected = pytest.approx(value, rel=1e-5, abs=1e-9) if isinstance(value, float) else value
+        # Differences of float32 outputs: another CPU's last bits are 7e-5 of a small R.
+        expected = pytest.approx(value, rel=3e-4, abs=1e-9) if isinstance(value, float) else value
         assert found[where] == expected, where
 
 

@@ -38,13 +38,16 @@ def eqtl_slopes(dosage: ArrayLike, observed: ArrayLike) -> EqtlSlopes:
     Returns
     -------
     slope, pearson_r, p_value : array, shape=(snvs,), float64
-        NaN where dosage or expression has no variance, or for fewer than 3 people.
+        NaN where dosage or expression has no variance, or for fewer than 3 people. A slope that is 0 but for rounding
+        is 0: its sign would be chance.
     """
     x, y = np.array(dosage, dtype=np.float64), np.array(observed, dtype=np.float64)
     if y.size < MIN_PEOPLE:
         return EqtlSlopes(*np.full((3, len(x)), np.nan))
+    size = np.vecdot(y, y)
     sxx, syy = _centre(x), _centre(y)
     sxy = x @ y
+    sxy[np.abs(sxy) <= RELATIVE_NOISE * np.sqrt(sxx * size)] = 0
     r = np.clip(sxy / np.sqrt(sxx * syy), -1.0, 1.0)
     return EqtlSlopes(np.where(np.isnan(r), np.nan, sxy / sxx), r, pearson_p(r, y.size))
 

@@ -88,3 +88,15 @@ def test_no_variance_or_too_few_people_give_nan(dosage, observed):
 
 def test_no_snv_gives_no_row():
     assert [len(values) for values in eqtl_slopes(np.empty((0, 10)), np.arange(10))] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 1e6])
+def test_a_slope_that_is_zero_but_for_rounding_is_zero(shift: float) -> None:
+    # Carriers have the mean of the others: 0.1 + 0.2 is not 0.3 in floating point.
+    dosage = np.array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 0, 0, 0, 0]])
+    observed = np.array([0.1, 0.2, 0.3, 0.3, 0.2, 0.1]) + shift
+    slope, r, p = eqtl_slopes(dosage, observed)
+    np.testing.assert_array_equal(slope[:2], [0, 0])
+    np.testing.assert_array_equal(r[:2], [0, 0])
+    np.testing.assert_array_equal(p[:2], [1, 1])
+    assert slope[2] < 0

@@ -109,6 +109,9 @@ def local_client(workers: int, threads: int = 1, keep_memory: bool = False) -> "
             changed = {name for name, value in os.environ.items() if environment.get(name) != value}
             stack.callback(_restore_environment, {name: environment.get(name) for name in changed})
         yield client
+        # dask fails to close a worker process that it is just starting: one that died comes back first.
+        with suppress(TimeoutError):
+            client.wait_for_workers(workers, timeout=CONNECT_TIMEOUT)
 
 
 def _restore_environment(before: Mapping[str, str | None]) -> None:

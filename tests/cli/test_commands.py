@@ -197,8 +197,10 @@ def test_each_example_has_a_line(pdstore: Program) -> None:
         "export",
         "validate",
         "schema",
+        "models",
         "train predixcan",
         "train readout",
+        "train cnn",
     ],
 )
 def test_every_command_has_help_with_an_example(pdstore: Program, command: str) -> None:

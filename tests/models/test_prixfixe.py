@@ -43,7 +43,7 @@ def test_the_published_nets_have_the_published_number_of_parameters(
     assert outputs.shape == (3, 18 if final == "classes" else 1)
 
 
-@pytest.mark.parametrize(("first", "core", "final"), product(FIRST, CORE, FINAL))
+@pytest.mark.parametrize(("first", "core", "final"), list(product(FIRST, CORE, FINAL)))
 def test_every_combination_learns(first: str, core: str, final: str) -> None:
     torch.manual_seed(0)
     network = build(Architecture(first, core, final, 16, 16), 4, 40)

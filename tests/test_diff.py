@@ -335,7 +335,10 @@ def test_the_program_says_what_differs_and_names_nobody(
     assert slopes["differ"] >= 1
     variants = next(array for array in answer["arrays"] if array["array"] == f"windows/{WINDOW}/variants")
     assert (variants["differ"], variants["missing_in_first"], variants["missing_in_second"]) == (0, 0, 1)
-    assert {row["kind"] for row in answer["genes"]} == {"differs", "missing in the second"}
+    # Of all six people the slope of ALPHA's driver is 0 but for rounding: it determines no support, of five it does.
+    determined = {array["array"] for array in answer["arrays"] if array["missing_in_first"]}
+    assert determined == {"statistics/cnn/fraction_supported", "statistics/cnn/weighted_fraction_supported"}
+    assert {row["kind"] for row in answer["genes"]} == {"differs", "missing in the first", "missing in the second"}
     rows = list(csv.DictReader(io.StringIO(pdstore("diff", small, other, "-f", "csv").stdout)))
     assert next(row for row in rows if row["kind"] == "only in the first")["gene"] == "GAMMA"
     assert len(rows) == len(answer["genes"]) + 1

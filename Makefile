@@ -33,6 +33,7 @@ benchmark: install benchmark-haplotypes benchmark-statistics
 	$(BIN)/python benchmarks/enformer_engine.py
 	$(BIN)/python benchmarks/enformer_gradient.py
 	$(BIN)/python benchmarks/enformer_precision.py
+	$(BIN)/python benchmarks/cnn_training.py
 	$(BIN)/python benchmarks/merge.py
 
 # GenVarLoader pins other versions than pdstore: it gets an environment of its own.

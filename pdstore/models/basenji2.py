@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.errors import ModelError, UsageError
+from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.keras_weights import KerasTensor, read_keras
 from pdstore.models.protocol import NO_OPTIONS, About, ModelDescription, ModelOptions
-from pdstore.models.tracks import format_ranges, parse_ranges, read_track_descriptions, select_tracks
+from pdstore.models.tracks import Outputs, format_ranges, select_outputs
 from pdstore.models.weights import existing_weights, weights_sha256
 
 if TYPE_CHECKING:
@@ -168,21 +168,11 @@ class Basenji2:
         return cls(network, description, bins, weights_sha256(path), options, device)
 
     @classmethod
-    def _select(cls, options: ModelOptions) -> tuple[list[int], list[int], tuple[str, ...]]:
-        """Bins, tracks and their names."""
-        number, descriptions = cls.sizes.tracks, None
-        if options.targets is not None:
-            descriptions = read_track_descriptions(options.targets)
-            if len(descriptions) != number:
-                raise UsageError(
-                    f"targets {options.targets}: {len(descriptions)} tracks, but {cls.name} has {number:,}"
-                )
-        tracks = select_tracks(options.tracks or str(min(HUANG_TRACK, number - 1)), number, descriptions)
-        middle = cls.sizes.bins // 2
-        bins = list(range(max(middle - 5, 0), min(middle + 5, cls.sizes.bins)))
-        if options.bins is not None:
-            bins = parse_ranges(options.bins, cls.sizes.bins, "bin")
-        return bins, tracks, tuple(descriptions[track] if descriptions else f"human:{track}" for track in tracks)
+    def _select(cls, options: ModelOptions) -> Outputs:
+        sizes = cls.sizes
+        return select_outputs(
+            options, sizes.bins, sizes.tracks, middle=10, track=HUANG_TRACK, head="human", whose=cls.name
+        )
 
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Outputs at the target bins and tracks.

@@ -19,7 +19,7 @@ from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.device import set_cuda_arithmetic
 from pdstore.models.enformer_weights import OFFICIAL, EnformerSizes, local_weights, read_sizes, weights_digest
 from pdstore.models.protocol import NO_OPTIONS, About, EngineName, ModelDescription, ModelOptions, require_gradient
-from pdstore.models.tracks import format_ranges, parse_ranges, read_track_descriptions, select_tracks
+from pdstore.models.tracks import format_ranges, select_outputs
 
 if TYPE_CHECKING:
     from pdstore.models.enformer_gradient import EnformerGradient
@@ -288,28 +288,19 @@ def _select(weights: Path, sizes: EnformerSizes, options: ModelOptions) -> _Sele
     if head not in sizes.output_heads:
         raise UsageError(f"these weights have no head {head!r}: the heads are {', '.join(sizes.output_heads)}")
     number = sizes.output_heads[head]
-    descriptions = None
-    if options.targets is not None:
-        descriptions = read_track_descriptions(options.targets)
-        if len(descriptions) != number:
-            raise UsageError(
-                f"targets {options.targets}: {len(descriptions)} tracks, but the head {head} of these weights has "
-                f"{number}"
-            )
-    asked = options.tracks
-    if asked is None:
-        if number > PUBLISHED_TRACK_INDEX and head == "human":
-            asked = PUBLISHED_TRACK if descriptions else str(PUBLISHED_TRACK_INDEX)
-        elif number > 1:
-            raise UsageError(f"which of the {number} tracks of the head {head}? Give --tracks")
-        else:
-            asked = "all"
-    tracks = select_tracks(asked, number, descriptions)
-    names = tuple(descriptions[track] if descriptions else f"{head}:{track}" for track in tracks)
-    middle = sizes.target_length // 2
-    bins = range(max(middle - 1, 0), min(middle + 2, sizes.target_length))
-    chosen = list(bins) if options.bins is None else parse_ranges(options.bins, sizes.target_length, "bin")
-    return _Selection(head, chosen, tracks, names, _use_tf_gamma(weights, sizes, options))
+    published: int | str | None = None
+    if head == "human" and number > PUBLISHED_TRACK_INDEX:
+        published = PUBLISHED_TRACK if options.targets else PUBLISHED_TRACK_INDEX
+    outputs = select_outputs(
+        options,
+        sizes.target_length,
+        number,
+        middle=3,
+        track=published,
+        head=head,
+        whose=f"the head {head} of these weights",
+    )
+    return _Selection(head, outputs.bins, outputs.tracks, outputs.track_names, _use_tf_gamma(weights, sizes, options))
 
 
 def _use_tf_gamma(weights: Path, sizes: EnformerSizes, options: ModelOptions) -> bool:

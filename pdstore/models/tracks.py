@@ -5,11 +5,78 @@ import fnmatch
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pdstore.errors import UsageError
+from pdstore.models.protocol import ModelOptions
 from pdstore.sources.text import existing_file, read_lines
 
 _RANGES = re.compile(r"\s*\d+(\s*-\s*\d+)?(\s*,\s*\d+(\s*-\s*\d+)?)*\s*")
+
+
+class Outputs(NamedTuple):
+    """What of a model's outputs is kept.
+
+    Attributes
+    ----------
+    bins, tracks : list of int
+        0-based, sorted.
+    track_names : tuple of str
+        Descriptions of the tracks; "human:4980" where nothing describes them.
+    """
+
+    bins: list[int]
+    tracks: list[int]
+    track_names: tuple[str, ...]
+
+
+def select_outputs(
+    options: ModelOptions, bins: int, tracks: int, *, middle: int, track: int | str | None, head: str, whose: str
+) -> Outputs:
+    """What is kept of a model's outputs: what is asked for, or what the model's article read.
+
+    Parameters
+    ----------
+    options : ModelOptions
+        What is asked for: `targets`, `tracks` and `bins`.
+    bins, tracks : int
+        How many there are.
+    middle : int
+        How many bins around the middle are kept where none are asked for.
+    track : int or str or None
+        The track that is kept where none is asked for: its index, or its description where `options.targets` has them.
+        None, or an index that there is not: one must be asked for, unless there is one alone.
+    head : str
+        What tracks without description are called, before their index.
+    whose : str
+        Who has the tracks, for errors: "basenji2".
+
+    Raises
+    ------
+    UsageError
+        Bins or tracks that do not exist, or a target table of other length.
+    """
+    descriptions = None
+    if options.targets is not None:
+        descriptions = read_track_descriptions(options.targets)
+        if len(descriptions) != tracks:
+            raise UsageError(f"targets {options.targets}: {len(descriptions):,} tracks, but {whose} has {tracks:,}")
+    asked = options.tracks
+    if asked is None:
+        if tracks == 1:
+            asked = "all"
+        elif track is None or (isinstance(track, int) and track >= tracks):
+            raise UsageError(f"which of the {tracks:,} tracks of {whose}? Give --tracks")
+        else:
+            asked = str(track)
+    chosen = select_tracks(asked, tracks, descriptions)
+    centre = bins // 2
+    of_middle = range(max(centre - middle // 2, 0), min(centre + (middle + 1) // 2, bins))
+    return Outputs(
+        list(of_middle) if options.bins is None else parse_ranges(options.bins, bins, "bin"),
+        chosen,
+        tuple(descriptions[track] if descriptions else f"{head}:{track}" for track in chosen),
+    )
 
 
 def read_track_descriptions(path: Path) -> list[str]:

@@ -113,8 +113,7 @@ def test_the_gradient_is_a_finite_difference(weights: Path) -> None:
 
 def test_the_defaults_are_those_of_huang_2023(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Basenji2, "sizes", Basenji2Sizes())
-    bins, tracks, names = Basenji2._select(ModelOptions())
-    assert (bins, tracks, names) == (list(range(443, 453)), [5110], ("human:5110",))
+    assert Basenji2._select(ModelOptions()) == (list(range(443, 453)), [5110], ("human:5110",))
     window = Basenji2.window_of(None)
     assert (window.length, window.tss_offset, window.strand) == (131_072, 65_535, "forward")
 
@@ -159,7 +158,7 @@ def test_tracks_and_bins_that_there_are_not_are_refused(weights: Path, tmp_path:
     with pytest.raises(UsageError, match="4"):
         Basenji2.describe(weights, ModelOptions(tracks="4"))
     with pytest.raises(UsageError, match="48"):
-        Basenji2.describe(weights, ModelOptions(bins="48"))
+        Basenji2.describe(weights, ModelOptions(tracks="all", bins="48"))
     targets = tmp_path / "targets.txt"
     targets.write_text("index\tdescription\n0\tCAGE:a\n")
     with pytest.raises(UsageError, match="1 tracks, but basenji2 has 4"):

@@ -9,6 +9,7 @@ import typer
 from pdstore.words import number
 
 from .output import DEFAULT_STORE, StoreOption, note
+from .train_networks import cnn, dream
 
 INTERRUPTED = "interrupted: what was trained is kept; run the same command to go on"
 
@@ -19,7 +20,7 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the folds.")]
 
 @app.callback()
 def options() -> None:
-    """Train a model on what a store holds: PrediXcan on its people, or a readout of tracks on its genes."""
+    """Train a model: PrediXcan on people, a readout of tracks or a network on genes, a network on sequences."""
 
 
 @app.command()
@@ -104,70 +105,9 @@ def readout(
     )
 
 
-@app.command()
-def cnn(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file of weights that is made.")],
-    store: StoreOption = DEFAULT_STORE,
-    validation_contigs: Annotated[
-        str | None, typer.Option(help="Genes of these contigs choose the epoch, separated by commas.")
-    ] = None,
-    test_contigs: Annotated[str | None, typer.Option(help="Genes of these contigs test, separated by commas.")] = None,
-    validation_genes: Annotated[
-        Path | None, typer.Option(help="A file of genes that choose the epoch, one a line: symbols or ids.")
-    ] = None,
-    test_genes: Annotated[Path | None, typer.Option(help="A file of genes that test, one a line.")] = None,
-    window: Annotated[int, typer.Option(min=1, help="Length of the window, bp, around the TSS.")] = 40_001,
-    strand: Annotated[
-        Literal["forward", "gene"], typer.Option(help="Read windows on the forward strand, or on the gene's.")
-    ] = "forward",
-    kernels: Annotated[int, typer.Option(min=1, help="Kernels of the convolution.")] = 900,
-    kernel_width: Annotated[int, typer.Option(min=1, help="Their width, bp.")] = 10,
-    pool: Annotated[int, typer.Option(min=1, help="Positions that are averaged.")] = 900,
-    hidden: Annotated[int, typer.Option(min=1, help="Units of the hidden layer.")] = 200,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the genes, at most.")] = 100,
-    patience: Annotated[int, typer.Option(min=1, help="End after so many epochs without a lower loss.")] = 10,
-    learning_rate: Annotated[float, typer.Option(help="Adam's.")] = 0.001,
-    batch_size: Annotated[int, typer.Option(min=1, help="Genes a step.")] = 25,
-    shift: Annotated[int, typer.Option(min=0, help="Shift windows by up to so many bp, at random.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of first weights, order and shifts.")] = 0,
-    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1.")] = "cpu",
-    curves: Annotated[
-        Path | None, typer.Option(help="Draw the losses of all epochs: .png, .svg or .pdf.", show_default="not drawn")
-    ] = None,
-) -> None:
-    """Train the simple CNN on the reference windows of genes and their mean expression.
-
-    `pdstore fill --model cnn --weights FILE` then predicts with it. A checkpoint is kept after every epoch: run the
-    same command again to go on. The default sizes are those of Sasse et al. 2023.
-
-    Example:
-    pdstore train cnn -s cohort.zarr -o cnn.safetensors --validation-contigs chr8 --test-contigs chr9 --curves cnn.png
-    """
-    from pdstore.models.cnn import CnnConfig
-    from pdstore.train_cnn import CnnSettings, Split, train_cnn_on
-
-    from .progress import FillProgress
-
-    config = CnnConfig(window, window // 2, strand, kernels, kernel_width, pool, hidden)
-    settings = CnnSettings(config, epochs, patience, learning_rate, batch_size, shift, seed, device)
-    split = Split(_names(validation_contigs), _names(test_contigs), validation_genes, test_genes)
-    with FillProgress() as progress:
-        report = train_cnn_on(store, output, progress, split, settings, curves)
-    if report.epochs_before:
-        note(f"epochs done before: {report.epochs_before:,}")
-    if report.not_measured:
-        note(f"genes without measured expression, left out: {report.not_measured:,}")
-    if report.overlapping:
-        note(f"training genes whose windows overlap one of the other genes': {report.overlapping:,}; R may be too high")
-    typer.echo(
-        f"{output}: {report.training:,} genes, epoch {report.best_epoch} of {report.epochs}; R over "
-        f"{report.validation:,} validation genes {_r(report.validation_r)}, over {report.test:,} test genes "
-        f"{_r(report.test_r)}"
-    )
-
-
-def _names(given: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (given or "").split(",") if name.strip())
+app.command()(cnn)
+for _name in ("dream-cnn", "dream-rnn", "dream-attn"):
+    app.command(_name)(dream(_name))
 
 
 def _r(value: float) -> str:

@@ -121,8 +121,10 @@ def _build_enformer(directory: Path, scratch: Path, observer: Observer, progress
 def _build_cnn(directory: Path, scratch: Path, observer: Observer, progress: Callable[[str], None]) -> Demo:
     """Make the demo of a CNN in a new folder."""
     # Imported here, after what can go wrong at once has: torch takes two seconds.
-    from pdstore.models.cnn import CnnConfig
-    from pdstore.models.cnn_training import train_cnn
+    from pdstore.models.cnn import Cnn, CnnConfig
+    from pdstore.models.trained import longer
+    from pdstore.models.training import TrainingSettings, train
+    from pdstore.models.window_task import WindowTask
 
     sources, weights, store = directory / "sources", directory / "cnn.safetensors", directory / "demo.zarr"
     progress("simulating a cohort: 200 people, 24 measured genes, 1,200 genes to train on")
@@ -131,10 +133,11 @@ def _build_cnn(directory: Path, scratch: Path, observer: Observer, progress: Cal
         cohort.window_length, cohort.tss_offset, strand="gene", kernels=32, kernel_width=10, pool=100, hidden=200
     )
     progress("training a CNN on the population means of the reference sequences")
-    onehot, means = _training_set(cohort, config.training_window(TRAINING_SHIFT), scratch)
+    onehot, means = _training_set(cohort, longer(config.window, TRAINING_SHIFT), scratch)
     held_out = np.random.default_rng(SEED).choice(len(means), HELD_OUT_GENES, replace=False)
     with _one_torch_thread():
-        cnn = train_cnn(onehot, means, config, seed=SEED, validation=held_out, shift=TRAINING_SHIFT)
+        task = WindowTask(onehot, means, config.window_length, held_out, TRAINING_SHIFT)
+        cnn = Cnn.of(config, train(config, task, TrainingSettings(seed=SEED)), "cpu")
     cnn.save(weights)
     windows = onehot[held_out, TRAINING_SHIFT : TRAINING_SHIFT + config.window_length]
     held_out_r = float(pearson_r(cnn.predict(windows)[:, 0, 0], means[held_out]))

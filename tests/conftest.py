@@ -14,9 +14,10 @@ import pytest
 
 from pdstore.fill import STAGES, steps
 from pdstore.init import Sources, init_store
-from pdstore.models.cnn import CnnConfig
-from pdstore.models.cnn_training import train_cnn
+from pdstore.models.cnn import Cnn, CnnConfig
 from pdstore.models.registry import ModelReference
+from pdstore.models.training import Training, TrainingSettings
+from pdstore.models.window_task import WindowTask
 from pdstore.sources.simulate import SimulatedCohort, simulate_cohort
 from pdstore.stages.readouts import set_readout
 from pdstore.store import Store, open_store
@@ -112,7 +113,10 @@ def cnn(cohort: SimulatedCohort, once: Once) -> ModelReference:
     def train(folder: Path) -> ModelReference:
         rng = np.random.default_rng(0)
         windows = np.eye(4, dtype=bool)[rng.integers(4, size=(16, cohort.window_length + 4))]
-        train_cnn(windows, rng.normal(size=16), config, seed=0, epochs=1, shift=2).save(folder / "cnn.safetensors")
+        task = WindowTask(windows, rng.normal(size=16), config.window_length, shift=2)
+        training = Training(config, task, TrainingSettings())
+        training.epoch()
+        Cnn.of(config, training.trained(), "cpu").save(folder / "cnn.safetensors")
         return ModelReference("cnn", folder / "cnn.safetensors")
 
     return once("cnn", train)

@@ -11,11 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from pdstore.figures.style import FAINT, SUPPORTED, UNSUPPORTED, Panel, draw, save
 
 if TYPE_CHECKING:
-    from pdstore.models.cnn_training import Epoch
+    from pdstore.models.training import Epoch
 
 
-def draw_losses(history: "Sequence[Epoch]", best: int, path: Path) -> None:
-    """Draw losses of the training and of the validation genes against epochs, and which one is kept.
+def draw_losses(history: "Sequence[Epoch]", best: int, model: str, path: Path) -> None:
+    """Draw losses of the training and of the validation against epochs, and which one is kept.
 
     Parameters
     ----------
@@ -23,21 +23,23 @@ def draw_losses(history: "Sequence[Epoch]", best: int, path: Path) -> None:
         All epochs.
     best : int
         The number of the epoch whose weights are kept, from 1.
+    model : str
+        Its name.
     path : Path
         The file, .png, .svg or .pdf.
     """
 
     def draw_curves(axes: Axes, epochs: "Sequence[Epoch]") -> str:
         numbers = [epoch.number for epoch in epochs]
-        axes.plot(numbers, [epoch.training_loss for epoch in epochs], color=SUPPORTED, label="training genes")
+        axes.plot(numbers, [epoch.training_loss for epoch in epochs], color=SUPPORTED, label="training")
         validation = [epoch.validation_loss for epoch in epochs]
         if not np.isnan(validation).all():
-            axes.plot(numbers, validation, color=UNSUPPORTED, label="validation genes")
+            axes.plot(numbers, validation, color=UNSUPPORTED, label="validation")
         axes.axvline(best, color=FAINT, linestyle=":", label="kept")
-        axes.set(xlabel="Epoch", ylabel="Mean squared error")
+        axes.set(xlabel="Epoch", ylabel="Loss")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
         return f"{len(epochs):,} epochs; the weights after epoch {best} are kept"
 
     panel = Panel("losses", "Losses of the training", "", draw_curves)
-    save(draw(panel, history, "model cnn").figure, path)
+    save(draw(panel, history, f"model {model}").figure, path)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from pdstore.errors import JobError, ModelError
 from pdstore.haplotypes.onehot import one_hot
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.cnn import Cnn, CnnConfig
-from pdstore.models.cnn_network import build_network
-from pdstore.models.cnn_training import train_cnn
 from pdstore.models.protocol import input_gradient
+from pdstore.models.trained import longer
+from pdstore.models.training import Epoch, TrainingSettings, train
+from pdstore.models.window_task import WindowTask
 
 TINY = CnnConfig(window_length=29, tss_offset=14, strand="gene", kernels=8, kernel_width=4, pool=13, hidden=16)
 SHIFT = 2
@@ -35,7 +36,21 @@ def toy(genes: int = 96) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
 
 
 def train_toy(seed: int = 3, epochs: int = 3, **options: object) -> Cnn:
-    return train_cnn(*toy(), TINY, seed=seed, epochs=epochs, shift=SHIFT, **options)  # type: ignore[arg-type]
+    settings = TrainingSettings(epochs=epochs, seed=seed, **options)  # type: ignore[arg-type]
+    return train_on(*toy(), settings)
+
+
+def train_on(
+    onehot: NDArray[np.bool_],
+    expression: NDArray[np.float64],
+    settings: TrainingSettings,
+    config: CnnConfig = TINY,
+    validation: NDArray[np.int64] | None = None,
+    shift: int = SHIFT,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Cnn:
+    task = WindowTask(onehot, expression, config.window_length, validation, shift)
+    return Cnn.of(config, train(config, task, settings, progress), "cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,13 +78,12 @@ def test_published_sizes_give_44_segments() -> None:
     assert config.segments == 44
     assert config.window == WindowSpec(length=40001, tss_offset=20000, strand="forward")
     with torch.device("meta"):
-        network = build_network(config)
+        network = config.network()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    assert shapes == config.shapes
     assert shapes["convolution.weight"] == (900, 4, 10)
     assert shapes["hidden.weight"] == (200, 900 * 44)
     assert shapes["output.weight"] == (1, 200)
-    assert network(torch.empty(2, 4, 40001, device="meta")).shape == (2, 1)
+    assert network(torch.empty(2, 40001, 4, device="meta")).shape == (2,)
 
 
 def test_prediction_equals_the_published_layers_in_numpy(trained: Cnn, weights: Path) -> None:
@@ -200,7 +214,7 @@ def test_tensors_that_are_not_the_configs_are_refused(weights: Path) -> None:
     safetensors.torch.save_file({"output.bias": tensors["output.bias"]}, weights, metadata)
     refused(weights, "'convolution.bias'", "absent")
     safetensors.torch.save_file(tensors | {"output.bias": torch.zeros(1, dtype=torch.int32)}, weights, metadata)
-    refused(weights, "'output.bias'", "int32", "float32")
+    refused(weights, "'output.bias'", "I32", "F32")
 
 
 def test_the_gradient_is_that_of_the_published_layers_by_hand(trained: Cnn) -> None:
@@ -236,12 +250,16 @@ def test_windows_of_another_length_are_refused(trained: Cnn) -> None:
     with pytest.raises(ModelError, match=r"shape \(2, 30, 4\), expected \(batch, 29, 4\)"):
         trained.predict(random_windows(2, 30))
     with pytest.raises(ModelError, match=r"expected \(96, 29, 4\)"):
-        train_cnn(*toy(), TINY, seed=0, epochs=1, shift=0)
+        train_on(*toy(), TrainingSettings(epochs=1), shift=0)
 
 
 def test_training_learns_a_linear_toy_in_units_of_expression() -> None:
     losses: list[float] = []
-    model = train_toy(epochs=60, learning_rate=0.01, progress=lambda epoch: losses.append(epoch.loss))
+    model = train_on(
+        *toy(),
+        TrainingSettings(epochs=60, learning_rate=0.01, seed=3),
+        progress=lambda epoch: losses.append(epoch.loss),
+    )
     onehot, expression = toy()
     predicted = model.predict(onehot[:, SHIFT:-SHIFT])[:, 0, 0]
     assert losses[-1] < 0.5 * losses[0]
@@ -263,17 +281,14 @@ def test_held_out_genes_do_not_train_and_are_what_progress_reports() -> None:
     other = expression.copy()
     other[held_out] += 100
     reported: list[tuple[int, float]] = []
-    model = train_cnn(
+    model = train_on(
         onehot,
         expression,
-        TINY,
-        seed=0,
-        epochs=2,
-        shift=SHIFT,
+        TrainingSettings(epochs=2),
         validation=held_out,
         progress=lambda epoch: reported.append((epoch.number, epoch.loss)),
     )
-    again = train_cnn(onehot, other, TINY, seed=0, epochs=2, shift=SHIFT, validation=held_out)
+    again = train_on(onehot, other, TrainingSettings(epochs=2), validation=held_out)
     assert model.weights_digest == again.weights_digest
     predicted = model.predict(onehot[held_out, SHIFT:-SHIFT])[:, 0, 0]
     assert [epoch for epoch, _ in reported] == [1, 2]
@@ -283,8 +298,8 @@ def test_held_out_genes_do_not_train_and_are_what_progress_reports() -> None:
 def test_training_that_collapses_is_an_error() -> None:
     onehot, expression = toy()
     with pytest.raises(JobError, match="collapsed"):
-        train_cnn(onehot, expression, replace(TINY, hidden=1), seed=0, epochs=5, shift=SHIFT, learning_rate=50.0)
+        train_on(onehot, expression, TrainingSettings(epochs=5, learning_rate=50.0), replace(TINY, hidden=1))
 
 
 def test_training_window_has_a_flank_for_the_shift() -> None:
-    assert TINY.training_window(SHIFT) == WindowSpec(length=33, tss_offset=16, strand="gene")
+    assert longer(TINY.window, SHIFT) == WindowSpec(length=33, tss_offset=16, strand="gene")

@@ -1,6 +1,7 @@
 """What every registered model is held to: `MADE` has weights for each, so that one that is added must join."""
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,14 +11,16 @@ import h5py
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 from keras_files import basenji2_weights
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from pdstore.analysis.readout import read_out
 from pdstore.errors import ModelError, UsageError
 from pdstore.models.basenji2 import Basenji2, Basenji2Sizes
-from pdstore.models.cnn import CnnConfig
-from pdstore.models.cnn_network import build_network, serialise
+from pdstore.models.cnn import Cnn, CnnConfig
+from pdstore.models.dream import NAMED, Dream, DreamConfig
 from pdstore.models.enformer_network import random_network, save_network
 from pdstore.models.enformer_weights import EnformerSizes
 from pdstore.models.protocol import (
@@ -31,6 +34,9 @@ from pdstore.models.protocol import (
 )
 from pdstore.models.registry import ModelReference, model_class, model_names
 from pdstore.models.xpresso import KERAS_SHAPES
+from pdstore.personal import gene_haplotypes
+from pdstore.query import query_gene
+from pdstore.store import open_store
 
 ENFORMER = EnformerSizes(
     dim=96,
@@ -55,10 +61,8 @@ def enformer_weights(folder: Path, seed: int) -> Path:
 
 
 def cnn_weights(folder: Path, seed: int) -> Path:
-    import torch
-
     torch.manual_seed(seed)
-    (folder / "cnn.safetensors").write_bytes(serialise(CNN, build_network(CNN)))
+    Cnn.of(CNN, CNN.network(), "cpu").save(folder / "cnn.safetensors")
     return folder / "cnn.safetensors"
 
 
@@ -87,6 +91,15 @@ def predixcan_weights(folder: Path, seed: int) -> Path:
     return folder / "predixcan.db"
 
 
+def dream_weights(config: DreamConfig) -> Callable[[Path, int], Path]:
+    def made(folder: Path, seed: int) -> Path:
+        torch.manual_seed(seed)
+        Dream.of(config, config.network(), "cpu").save(folder / "dream.safetensors")
+        return folder / "dream.safetensors"
+
+    return made
+
+
 def of_basenji2(folder: Path, seed: int) -> Path:
     return basenji2_weights(folder, seed, BASENJI2)
 
@@ -94,6 +107,11 @@ def of_basenji2(folder: Path, seed: int) -> Path:
 MADE: dict[str, Callable[[Path, int], Path]] = {
     "basenji2": of_basenji2,
     "cnn": cnn_weights,
+    "dream": dream_weights(DreamConfig(80, 79, "gene", "narrow", "recurrent", "classes", 20, 30)),
+    **{
+        name: dream_weights(DreamConfig(60, 30, "gene", first, core, "value", channels, features))
+        for name, (first, core, channels, features) in NAMED.items()
+    },
     "enformer": enformer_weights,
     "predixcan": predixcan_weights,
     "xpresso": xpresso_weights,
@@ -104,7 +122,7 @@ OPTIONS = {
     "enformer": ModelOptions(tracks="all"),
     "enformer plain": ModelOptions(tracks="all", engine="plain"),
 }
-OF_SEQUENCE = ["basenji2", "basenji2 ensemble", "cnn", "enformer", "enformer plain", "xpresso"]
+OF_SEQUENCE = ["basenji2", "basenji2 ensemble", "cnn", "dream", *NAMED, "enformer", "enformer plain", "xpresso"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -168,7 +186,14 @@ def test_other_weights_have_another_digest(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "other"), [(name, other) for name in MADE for other in (*MADE, "nothing") if other != name]
+    ("name", "other"),
+    [
+        (name, other)
+        for name in MADE
+        for other in (*MADE, "nothing")
+        # One model takes the weights of all of its kind.
+        if other != name and not (name == "dream" and other in NAMED)
+    ],
 )
 def test_weights_of_another_model_are_refused_before_and_when_loading(name: str, other: str, tmp_path: Path) -> None:
     if other == "nothing":
@@ -240,13 +265,31 @@ def test_of_a_linear_model_effects_are_the_gradients(tmp_path: Path) -> None:
     # So that no unit is ever cut off at zero.
     state["convolution.bias"] += 2
     state["hidden.bias"] += 10
-    network = build_network(CNN)
+    network = CNN.network()
     network.load_state_dict(state)
-    path.write_bytes(serialise(CNN, network))
+    Cnn.of(CNN, network, "cpu").save(path)
     window = np.eye(4, dtype=bool)[np.random.default_rng(0).integers(4, size=CNN.window_length)]
     effects, slopes = effects_and_slopes(ModelReference("cnn", path).load(), window, 40)
     assert slopes.any()
     np.testing.assert_allclose(effects, slopes, rtol=0, atol=5e-3 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("case", OF_SEQUENCE)
+def test_it_fills_a_store_with_its_predictions(
+    case: str, unfilled: Path, tmp_path: Path, fill_now: Callable[..., None]
+) -> None:
+    of = reference(tmp_path, case)
+    store = open_store(shutil.copytree(unfilled, tmp_path / "s.zarr"), "r+")
+    fill_now(store, of, [0])
+    group = store.group(f"predictions/{of.label}").attrs.asdict()
+    assert group["weights_sha256"] == of.digest()
+    people = gene_haplotypes(store, str(store.read("genes/gene_id", 0)), of.window, [0, 1])
+    windows = people.onehot()
+    expected = read_out(predict_in_batches(of.load(), windows, windows[0]), of.describe().readout)
+    stored = store.read(f"predictions/{of.label}/expression", 0)[:2]
+    np.testing.assert_allclose(stored, expected.reshape(2, 2).mean(axis=1), rtol=1e-4, atol=1e-5)
+    answer = query_gene(store, str(store.read("genes/gene_name", 0)), of.label)
+    assert answer["model"] == of.label
 
 
 def test_a_dosage_model_knows_its_alleles_alone(tmp_path: Path) -> None:

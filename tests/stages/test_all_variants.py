@@ -13,9 +13,10 @@ from pdstore.analysis.readout import read_out
 from pdstore.errors import DamagedDataError, ProvenanceError
 from pdstore.haplotypes.onehot import one_hot
 from pdstore.init import init_store
-from pdstore.models.cnn import CnnConfig
-from pdstore.models.cnn_training import train_cnn
+from pdstore.models.cnn import Cnn, CnnConfig
 from pdstore.models.registry import ModelReference
+from pdstore.models.training import TrainingSettings, train
+from pdstore.models.window_task import WindowTask
 from pdstore.query import query_gene
 from pdstore.sources.variants import COMPLEX, DELETION, INSERTION, MNV, SNV, SYMBOLIC
 from pdstore.stages.eqtl import Eqtl
@@ -44,7 +45,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> ModelReference:
     config = CnnConfig(120, 60, "gene", kernels=8, kernel_width=6, pool=12, hidden=8)
     windows = np.eye(4, dtype=bool)[rng.integers(4, size=(32, 124))]
     path = tmp_path_factory.mktemp("cnn") / "cnn.safetensors"
-    train_cnn(windows, rng.normal(size=32), config, seed=0, epochs=2, shift=2).save(path)
+    task = WindowTask(windows, rng.normal(size=32), config.window_length, shift=2)
+    Cnn.of(config, train(config, task, TrainingSettings(epochs=2)), "cpu").save(path)
     return ModelReference("cnn", path, variants="all")
 
 

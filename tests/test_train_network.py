@@ -6,27 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
 
 import numpy as np
 import pytest
 
 from pdstore.errors import InputError, MissingDataError, UsageError
-from pdstore.models import cnn_training
+from pdstore.models import cnn as cnn_module
 from pdstore.models.cnn import Cnn, CnnConfig
-from pdstore.models.cnn_training import CnnTraining
+from pdstore.models.training import Training, TrainingSettings
+from pdstore.models.window_task import WindowTask
 from pdstore.stages.gene_window import read_reference_around
 from pdstore.store import open_store
-from pdstore.train_cnn import CnnReport, CnnSettings, Split, train_cnn_on
+from pdstore.train_network import NetworkReport, Split, train_on_genes
 
 Program = Callable[..., CompletedProcess[str]]
 
-SETTINGS = CnnSettings(
-    CnnConfig(window_length=1_001, tss_offset=500, kernels=12, kernel_width=8, pool=100, hidden=40),
-    epochs=6,
-    learning_rate=0.003,
-    batch_size=5,
-)
+CONFIG = CnnConfig(window_length=1_001, tss_offset=500, kernels=12, kernel_width=8, pool=100, hidden=40)
+SETTINGS = TrainingSettings(epochs=6, learning_rate=0.003, batch_size=5)
 SPLIT = Split(validation_contigs=("sim2",))
 
 
@@ -46,18 +42,24 @@ class Silent:
             raise KeyboardInterrupt
 
 
-def train(store: Path, path: Path, split: Split = SPLIT, settings: CnnSettings = SETTINGS, **options: Any) -> CnnReport:
-    return train_cnn_on(str(store), path, Silent(), split, settings, **options)
+def train(
+    store: Path,
+    path: Path,
+    split: Split = SPLIT,
+    settings: TrainingSettings = SETTINGS,
+    observer: Silent | None = None,
+) -> NetworkReport:
+    return train_on_genes(str(store), path, observer or Silent(), Cnn, CONFIG, split, settings, shift=10)
 
 
 @pytest.fixture(scope="module")
-def trained(unfilled: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CnnReport]:
+def trained(unfilled: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NetworkReport]:
     path = tmp_path_factory.mktemp("cnn") / "cnn.safetensors"
     return path, train(unfilled, path)
 
 
 def test_the_weights_are_a_cnn_and_r_is_that_of_its_predictions(
-    trained: tuple[Path, CnnReport], unfilled: Path
+    trained: tuple[Path, NetworkReport], unfilled: Path
 ) -> None:
     path, report = trained
     store, cnn = open_store(unfilled), Cnn.load(path)
@@ -70,7 +72,7 @@ def test_the_weights_are_a_cnn_and_r_is_that_of_its_predictions(
     assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.epochs.csv"]
 
 
-def test_the_best_epoch_is_kept_and_all_are_written_down(trained: tuple[Path, CnnReport], unfilled: Path) -> None:
+def test_the_best_epoch_is_kept_and_all_are_written_down(trained: tuple[Path, NetworkReport], unfilled: Path) -> None:
     path, report = trained
     with path.with_name(f"{path.name}.epochs.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -87,11 +89,11 @@ def test_the_best_epoch_is_kept_and_all_are_written_down(trained: tuple[Path, Cn
 
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_an_interrupted_training_goes_on_to_the_same_weights(
-    trained: tuple[Path, CnnReport], unfilled: Path, tmp_path: Path, epochs: int
+    trained: tuple[Path, NetworkReport], unfilled: Path, tmp_path: Path, epochs: int
 ) -> None:
     path = tmp_path / "cnn.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train_cnn_on(str(unfilled), path, Silent(epochs), SPLIT, SETTINGS)
+        train(unfilled, path, observer=Silent(epochs))
     assert [file.name for file in tmp_path.iterdir()] == [f".{path.name}.partial"]
     report = train(unfilled, path)
     assert report == replace(trained[1], epochs_before=epochs)
@@ -101,10 +103,10 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
 def test_a_checkpoint_of_another_training_is_refused(unfilled: Path, tmp_path: Path) -> None:
     path = tmp_path / "cnn.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train_cnn_on(str(unfilled), path, Silent(1), SPLIT, SETTINGS)
+        train(unfilled, path, observer=Silent(1))
     with pytest.raises(UsageError, match=r"begun otherwise \(seed 0, now 1\): train with the same, or remove it"):
         train(unfilled, path, settings=replace(SETTINGS, seed=1))
-    with pytest.raises(UsageError, match=r"begun otherwise \(other validation genes\): train"):
+    with pytest.raises(UsageError, match=r"begun otherwise \(other validation examples\): train"):
         train(unfilled, path, split=Split())
     path.with_name(f".{path.name}.partial").write_bytes(b"nothing")
     with pytest.raises(UsageError, match="not a checkpoint of a training"):
@@ -157,8 +159,9 @@ def test_a_step_in_parts_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> No
     windows, expression = np.eye(4, dtype=bool)[rng.integers(4, size=(12, 1_021))], rng.normal(size=12)
     losses = []
     for most in (10**9, 1):
-        monkeypatch.setattr(cnn_training, "_MOST_ACTIVATIONS", most)
-        training = CnnTraining(windows, expression, SETTINGS.config, seed=0, batch_size=5, validation=np.arange(3))
+        monkeypatch.setattr(cnn_module, "_MOST_ACTIVATIONS", most)
+        task = WindowTask(windows, expression, CONFIG.window_length, np.arange(3), shift=10)
+        training = Training(CONFIG, task, TrainingSettings(batch_size=5))
         losses.append([(epoch.training_loss, epoch.loss) for epoch in (training.epoch() for _ in range(3))])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 
@@ -173,7 +176,7 @@ def test_the_command_trains_draws_and_says_what_came_of_it(pdstore: Program, unf
     assert re.search(
         r"12 genes, epoch [12] of 2; R over 0 validation genes -, over 12 test genes -?\d\.\d+", done.stdout
     )
-    assert "training genes" in curves.read_text()
+    assert "training" in curves.read_text()
     assert Cnn.window_of(path).length == 1_001
     again = pdstore("train", "cnn", "-s", unfilled, "-o", path, *sizes.split())
     assert again.returncode == 2

@@ -1,6 +1,6 @@
 """An epoch of the simple CNN at its published size: how long, how much memory, and what of it is making windows.
 
-    .venv/bin/python benchmarks/cnn_training.py [--genes 2000] [--device cuda]
+    .venv/bin/python benchmarks/network_training.py [--genes 2000] [--device cuda]
 
 Windows and expression are random: the work is that of real ones. "Bare" is the same steps with windows that are in the
 network's form already, a few made before, over and over: what there is to reach. Memory is of the whole process, and on
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pdstore.models.cnn import CnnConfig
-from pdstore.models.cnn_network import build_network, channels_first
-from pdstore.models.cnn_training import CnnTraining
+from pdstore.models.trained import longer
+from pdstore.models.training import Training, TrainingSettings
+from pdstore.models.window_task import WindowTask
 
 SHIFT = 10
 BARE_STEPS = 8
@@ -31,14 +32,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
     config = CnnConfig()
-    onehot, expression = random_genes(asked.genes, config.training_window(SHIFT).length)
-    training = CnnTraining(
-        onehot, expression, config, seed=0, shift=SHIFT, batch_size=asked.batch_size, device=asked.device
-    )
+    onehot, expression = random_genes(asked.genes, longer(config.window, SHIFT).length)
+    task = WindowTask(onehot, expression, config.window_length, shift=SHIFT)
+    training = Training(config, task, TrainingSettings(batch_size=asked.batch_size, device=asked.device))
     seconds = timed(training, asked.device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    making = timed_making(training, onehot, config, asked.genes)
-    bare = timed_bare(config, training.windows_at_once, asked.batch_size, asked.device) * asked.genes
+    making = timed_making(task, training.examples_at_once, asked.genes)
+    bare = timed_bare(config, training.examples_at_once, asked.batch_size, asked.device) * asked.genes
     print(
         f"{asked.genes:,} windows of {config.window_length:,} bp on {asked.device}, {torch.get_num_threads()} threads\n"
     )
@@ -59,7 +59,7 @@ def random_genes(genes: int, length: int) -> tuple[NDArray[np.bool_], NDArray[np
     return onehot, rng.normal(size=genes)
 
 
-def timed(training: CnnTraining, device: str) -> float:
+def timed(training: Training, device: str) -> float:
     began = time.perf_counter()
     training.epoch()
     if device.startswith("cuda"):
@@ -67,26 +67,26 @@ def timed(training: CnnTraining, device: str) -> float:
     return time.perf_counter() - began
 
 
-def timed_making(training: CnnTraining, onehot: NDArray[np.bool_], config: CnnConfig, genes: int) -> float:
+def timed_making(task: WindowTask, at_once: int, genes: int) -> float:
     """Seconds of all windows of an epoch in the form that the network takes."""
     began = time.perf_counter()
-    for start in range(0, genes, training.windows_at_once):
-        channels_first(onehot[start : start + training.windows_at_once, SHIFT : SHIFT + config.window_length])
+    for start in range(0, genes, at_once):
+        task._windows(np.arange(start, min(start + at_once, genes)), SHIFT, "cpu")
     return time.perf_counter() - began
 
 
 def timed_bare(config: CnnConfig, at_once: int, batch: int, device: str) -> float:
     """Seconds a window of steps whose windows are there."""
-    network = build_network(config).to(device)
+    network = config.network().to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     windows, _ = random_genes(at_once, config.window_length)
-    given, targets = channels_first(windows).to(device), torch.zeros(at_once, device=device)
+    given, targets = torch.from_numpy(windows.astype(np.float32)).to(device), torch.zeros(at_once, device=device)
     began, done = time.perf_counter(), 0
     for _ in range(BARE_STEPS):
         optimizer.zero_grad()
         for start in range(0, batch, at_once):
             part = min(at_once, batch - start)
-            (nn.functional.mse_loss(network(given[:part])[:, 0], targets[:part]) * (part / batch)).backward()
+            (nn.functional.mse_loss(network(given[:part]), targets[:part]) * (part / batch)).backward()
             done += part
         optimizer.step()
     if device.startswith("cuda"):

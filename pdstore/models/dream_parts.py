@@ -1,8 +1,7 @@
-"""Networks of three parts that combine freely: first layers, core and final layers of the DREAM challenge's teams.
+"""Parts of networks that combine freely: first layers, core and final layers of the DREAM challenge's teams.
 
 DREAM-CNN, DREAM-RNN and DREAM-Attn are combinations of them. Sequences go in as (batch, channels, positions); parts
-hand on (batch, features, positions), and the final layers give one row a sequence. Networks only: nothing trains them
-or fills a store with them yet.
+hand on (batch, features, positions), and the final layers give one row a sequence.
 
 References
 ----------
@@ -11,54 +10,15 @@ Rafi et al. 2024, Nature Biotechnology, doi:10.1038/s41587-024-02414-w.
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-YEAST_CLASSES = 18
-"""Classes of the yeast's soft labels: expression 0 to 17."""
+from pdstore.models.dream import CLASSES
+
 _STAGES = (128, 128, 64, 64, 64)
 """Channels of the stages of the convolutional core but the last one, which has as many as it hands on."""
-
-
-class Architecture(NamedTuple):
-    """Which parts a network is made of.
-
-    Attributes
-    ----------
-    first, core, final : str
-        Names in `FIRST`, `CORE` and `FINAL`.
-    channels : int
-        Channels that the first layers hand on.
-    features : int
-        Features that the core hands on.
-    """
-
-    first: str
-    core: str
-    final: str
-    channels: int
-    features: int
-
-
-def named(name: str, final: str = "classes") -> Architecture:
-    """DREAM-CNN, DREAM-RNN or DREAM-Attn, by the names "dream-cnn", "dream-rnn" and "dream-attn"."""
-    return {
-        "dream-cnn": Architecture("wide", "convolutional", final, 320, 64),
-        "dream-rnn": Architecture("wide", "recurrent", final, 320, 320),
-        "dream-attn": Architecture("narrow", "attentive", final, 256, 256),
-    }[name]
-
-
-def build(architecture: Architecture, channels: int, positions: int) -> nn.Sequential:
-    """An untrained network, from torch's global generator: (batch, channels, positions) → (batch, outputs)."""
-    return nn.Sequential(
-        FIRST[architecture.first](channels, architecture.channels),
-        CORE[architecture.core](architecture.channels, architecture.features, positions),
-        FINAL[architecture.final](architecture.features),
-    )
 
 
 class TwoWidths(nn.Module):
@@ -210,7 +170,7 @@ class Classes(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.mapper = nn.Conv1d(features, YEAST_CLASSES, 1)
+        self.mapper = nn.Conv1d(features, CLASSES, 1)
 
     def forward(self, given: Tensor) -> Tensor:
         """(batch, features, positions) → (batch, 18)."""

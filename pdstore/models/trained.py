@@ -1,0 +1,232 @@
+"""Models that are trained here: a config, and a network of one number a window, in one safetensors file."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from pdstore.errors import ModelError
+from pdstore.haplotypes.window import WindowSpec
+from pdstore.models.protocol import NO_OPTIONS, ModelDescription, ModelOptions
+from pdstore.models.weights import existing_weights, weights_sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pdstore.models.trainable import TrainableNetwork
+
+
+class NetworkConfig(Protocol):
+    """Window and sizes of a network: a frozen dataclass of plain values, which its weights file keeps.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model in files.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    model: ClassVar[str]
+
+    @property
+    def window(self) -> WindowSpec:
+        """The window to predict from."""
+        ...
+
+    @property
+    def windows_at_once(self) -> int:
+        """Windows in the network at once in training, where more would not fit in memory."""
+        ...
+
+    def network(self) -> "TrainableNetwork":
+        """The untrained network, from torch's global generator."""
+        ...
+
+
+Config = TypeVar("Config", bound=NetworkConfig)
+
+
+def longer(window: WindowSpec, shift: int) -> WindowSpec:
+    """The window to train from: `shift` bp longer on either side, to move the real one in."""
+    return WindowSpec(window.length + 2 * shift, window.tss_offset + shift, window.strand)
+
+
+class TrainedModel(Generic[Config]):
+    """A network that was trained here as a `SequenceModel`: one bin of one track.
+
+    `weights_digest` is the SHA-256 of the weights file, whether it is read or yet to be saved; the options of its
+    description are the config.
+    """
+
+    name: ClassVar[str]
+    takes: ClassVar[frozenset[str]] = frozenset()
+    config_class: ClassVar[type[Any]]
+    batch_size = 64
+
+    def __init__(self, config: Config, network: "TrainableNetwork", device: str, weights_digest: str) -> None:
+        self.config = config
+        self.description = _description(config)
+        self.weights_digest = weights_digest
+        self._network = network.to(device).eval()
+        self._device = device
+
+    @classmethod
+    def describe(
+        cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu"
+    ) -> ModelDescription:
+        """One bin of one track; shapes of all tensors are held against the file's own config."""
+        path, config = cls._read(weights)
+        import torch
+
+        from pdstore.models.trainable import check_tensors
+
+        with torch.device("meta"):
+            check_tensors(path, config.network())
+        return _description(config)
+
+    @classmethod
+    def digest(cls, weights: Path | None) -> str:
+        """SHA-256 of the file."""
+        return weights_sha256(existing_weights(weights, cls.name))
+
+    @classmethod
+    def load(cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu") -> Self:
+        """Read it from its safetensors file."""
+        cls.describe(weights, options, device)
+        path, config = cls._read(weights)
+        import safetensors.torch
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            network = config.network()
+        network.load_state_dict(safetensors.torch.load_file(path))
+        return cls(config, network, device, weights_sha256(path))
+
+    @classmethod
+    def of(cls, config: Config, network: "TrainableNetwork", device: str) -> Self:
+        """The model of a network that is trained."""
+        return cls(config, network, device, hashlib.sha256(_serialised(config, network)).hexdigest())
+
+    @classmethod
+    def window_of(cls, weights: Path | None) -> WindowSpec:
+        """Give the window that a weights file was trained for, from its metadata alone."""
+        return cls._read(weights)[1].window
+
+    @classmethod
+    def _read(cls, weights: Path | None) -> tuple[Path, Config]:
+        """A weights file, and its config without its tensors."""
+        if weights is None:
+            raise ModelError(f"{cls.name}: --weights is needed, because its window is stored in its weights")
+        path = existing_weights(weights, cls.name)
+        return path, cls.checked(path, read_config(path, cls.config_class, cls.name))
+
+    @classmethod
+    def checked(cls, path: Path, config: Config) -> Config:
+        """The config of a file; raises `ModelError` where it is not this model's."""
+        return config
+
+    def save(self, path: Path) -> None:
+        """Write weights and config as one safetensors file, whole or not at all."""
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_bytes(_serialised(self.config, self._network))
+        os.replace(partial, path)
+
+    def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Predict expression from windows.
+
+        Parameters
+        ----------
+        onehot : ndarray of bool, shape (batch, positions, 4)
+            Windows as `window` asks for; channels A, C, G, T, and N all zeros.
+
+        Returns
+        -------
+        ndarray of float32, shape (batch, 1, 1)
+            Expression in the unit that it was trained on: one bin of one track.
+        """
+        expected = (self.config.window.length, 4)
+        if onehot.shape[1:] != expected:
+            raise ModelError(f"{self.name}: windows of shape {onehot.shape}, expected (batch, {expected[0]}, 4)")
+        import torch
+
+        with torch.inference_mode():
+            windows = torch.from_numpy(np.array(onehot, order="C")).to(self._device).to(torch.float32)
+            expression: NDArray[np.float32] = self._network(windows).cpu().numpy()
+        return expression[:, np.newaxis, np.newaxis]
+
+    def gradient(self, onehot: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Gradient of the weighted output of a window with respect to its one-hot bases.
+
+        Parameters
+        ----------
+        onehot : ndarray of bool, shape (positions, 4)
+            A window; channels A, C, G, T, and N all zeros.
+        weights : ndarray of float64, shape (1, 1)
+            Weight of the output.
+
+        Returns
+        -------
+        ndarray of float32, shape (positions, 4)
+        """
+        expected = (self.config.window.length, 4)
+        if onehot.shape != expected:
+            raise ModelError(f"{self.name}: window of shape {onehot.shape}, expected {expected}")
+        from pdstore.models.autograd import weighted_gradient
+
+        def outputs(windows: "Tensor") -> "Tensor":
+            expression: Tensor = self._network(windows)
+            return expression[:, None, None]
+
+        return weighted_gradient(outputs, onehot, weights, self._device)
+
+
+def read_config(path: Path, kind: type[Config], model: str) -> Config:
+    """The config of a weights file, without its tensors; raises `ModelError` where it has none, or another model's."""
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: not a safetensors file ({error}), expected the weights of a {model}") from error
+    if "config" not in metadata:
+        raise ModelError(f"{path}: no config in its metadata, expected the weights of a {model} made by pdstore")
+    try:
+        found = json.loads(metadata["config"])
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ModelError(f"{path}: its config is not JSON ({error})") from error
+    of = found.pop("model", None) if isinstance(found, dict) else None
+    expected = str(kind.model)
+    if of != expected:
+        raise ModelError(f"{path}: weights of the model {of!r}, expected {expected!r}")
+    names = {field.name for field in fields(kind)}
+    if found.keys() != names:
+        raise ModelError(f"{path}: its config has {', '.join(sorted(found))}, expected {', '.join(sorted(names))}")
+    try:
+        return kind(**found)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def check_window(config: NetworkConfig, length: Any, tss_offset: Any, strand: Any) -> None:
+    """Raise `ModelError` where a config, which may come from a file, has no window."""
+    if not (type(length) is int and length > 0):
+        raise ModelError(f"{config.model}: window_length is {length!r}, expected a whole number above 0")
+    if strand not in ("forward", "gene"):
+        raise ModelError(f"{config.model}: strand is {strand!r}, expected 'forward' or 'gene'")
+    if not (type(tss_offset) is int and 0 <= tss_offset < length):
+        raise ModelError(f"{config.model}: tss_offset is {tss_offset!r}, expected 0 to {length - 1}")
+
+
+def _serialised(config: NetworkConfig, network: "TrainableNetwork") -> bytes:
+    from pdstore.models.trainable import serialise
+
+    return serialise({"model": config.model, **asdict(config)}, network)
+
+
+def _description(config: NetworkConfig) -> ModelDescription:
+    return ModelDescription(config.window, 1, ("expression",), "sum", asdict(config))

@@ -1,0 +1,84 @@
+"""What a network learns from windows and one number each: genes and their mean expression, or sequences of an assay."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pdstore.errors import ModelError
+from pdstore.models.trainable import Examples, TrainableNetwork
+
+
+class WindowTask:
+    """A `Task`: the expression of a window.
+
+    Parameters
+    ----------
+    onehot : ndarray of bool, shape (examples, positions + 2 * shift, 4)
+        Windows, `shift` bp longer on either side than the network's: see `pdstore.models.trained.longer`.
+    expression : ndarray of float, shape (examples,)
+        What is learnt; predictions will be in its unit.
+    positions : int
+        Length of the network's window.
+    validation : ndarray of int, optional
+        Numbers of examples to hold out.
+    shift : int
+        A step's windows lie up to this many bp beside the true ones.
+    centred : bool
+        Whether the mean of the training examples is taken off: or the first epochs go into finding it.
+    """
+
+    windows = 1
+
+    def __init__(
+        self,
+        onehot: NDArray[np.bool_],
+        expression: NDArray[np.floating],
+        positions: int,
+        validation: NDArray[np.integer] | None = None,
+        shift: int = 0,
+        centred: bool = True,
+    ) -> None:
+        expected = (len(expression), positions + 2 * shift, 4)
+        if onehot.shape != expected:
+            raise ModelError(f"training windows of shape {onehot.shape}, expected {expected}")
+        self._onehot, self._expression, self._positions, self._shift = onehot, expression, positions, shift
+        self.validation = np.zeros(0, np.int64) if validation is None else np.asarray(validation, np.int64)
+        self.training = np.setdiff1d(np.arange(len(expression)), self.validation)
+        self.centre = float(expression[self.training].mean()) if centred else 0.0
+        self._targets = torch.from_numpy((expression - self.centre).astype(np.float32))
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Validation examples, sequences, expression and shift."""
+        data = {
+            "validation examples": self.validation.tobytes(),
+            "sequences": np.packbits(self._onehot).tobytes(),
+            "expression": self._expression.astype(np.float64).tobytes(),
+        }
+        return {
+            "shift": str(self._shift),
+            **{name: hashlib.sha256(values).hexdigest() for name, values in data.items()},
+        }
+
+    def drawn(self, rng: np.random.Generator) -> int:
+        """Where a step's windows begin."""
+        return int(rng.integers(2 * self._shift + 1))
+
+    def loss(self, network: TrainableNetwork, examples: NDArray[np.int64], drawn: int | None, device: str) -> Tensor:
+        """The mean loss of some examples, unshifted where nothing is drawn."""
+        windows = self._windows(examples, self._shift if drawn is None else drawn, device)
+        return network.loss(Examples(windows, self._targets[examples].to(device)))
+
+    def outputs(self, network: TrainableNetwork, examples: NDArray[np.int64], device: str) -> Tensor:
+        """Predictions, less `centre`: shape (examples,)."""
+        found: Tensor = network(self._windows(examples, self._shift, device))
+        return found
+
+    def _windows(self, examples: NDArray[np.int64], start: int, device: str) -> Tensor:
+        windows = np.ascontiguousarray(self._onehot[examples, start : start + self._positions])
+        # As bool it is a quarter of the bytes on the way to a GPU.
+        return torch.from_numpy(windows).to(device).to(torch.float32)

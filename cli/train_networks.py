@@ -13,6 +13,7 @@ from .output import DEFAULT_STORE, StoreOption, note
 
 if TYPE_CHECKING:
     from pdstore.train_network import NetworkReport
+    from pdstore.train_people import PeopleReport
 
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The safetensors file of weights that is made.")]
 ValidationContigs = Annotated[
@@ -62,28 +63,68 @@ def cnn(
     seed: Seed = 0,
     device: Device = "cpu",
     curves: Curves = None,
+    target: Annotated[
+        Literal["mean", "differential"],
+        typer.Option(help="Learn genes' mean expression, or differences between people."),
+    ] = "mean",
+    people: Annotated[
+        Path | None,
+        typer.Option(help="Differential: names of people to train on, one a line.", show_default="everybody"),
+    ] = None,
+    people_at_once: Annotated[int, typer.Option(min=2, help="Differential: people of a gene in a step.")] = 16,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Differential: weights to begin with; window and sizes are theirs.", show_default="chance"),
+    ] = None,
 ) -> None:
-    """Train the simple CNN on the reference windows of genes and their mean expression.
+    """Train the simple CNN on the reference windows of genes and their mean expression, or on people's differences.
 
     `pdstore fill --model cnn --weights FILE` then predicts with it. A checkpoint is kept after every epoch: run the
     same command again to go on. The default sizes are those of Sasse et al. 2023.
 
+    With --target differential it learns, gene by gene, how people's expression differs from their mean by how their
+    haplotypes differ; of people whom it was trained on, later statistics are then too good: name others with --people.
+
     Example:
     pdstore train cnn -s cohort.zarr -o cnn.safetensors --validation-contigs chr8 --test-contigs chr9 --curves cnn.png
     """
+    from pdstore.errors import UsageError
     from pdstore.models.cnn import Cnn, CnnConfig
     from pdstore.models.training import TrainingSettings
     from pdstore.train_network import Split, train_on_genes
+    from pdstore.train_people import train_on_people
 
     from .progress import FillProgress
 
+    if target == "mean" and (people is not None or start is not None):
+        raise UsageError("--people and --start are for --target differential: add it, or leave them out")
     offset = window // 2 if tss_offset is None else tss_offset
-    config = CnnConfig(window, offset, strand, kernels, kernel_width, pool, hidden)
+    begun = None if start is None else Cnn.load(start, device=device)
+    config = CnnConfig(window, offset, strand, kernels, kernel_width, pool, hidden) if begun is None else begun.config
     settings = TrainingSettings(epochs, patience, learning_rate, batch_size, seed, device)
     split = Split(_names(validation_contigs), _names(test_contigs), validation_genes, test_genes)
     with FillProgress() as progress:
-        report = train_on_genes(store, output, progress, Cnn, config, split, settings, shift, curves)
-    _say(output, report, "genes")
+        if target == "mean":
+            report = train_on_genes(store, output, progress, Cnn, config, split, settings, shift, curves)
+        else:
+            of_people = train_on_people(
+                store,
+                output,
+                progress,
+                Cnn,
+                config,
+                split,
+                settings,
+                shift,
+                curves,
+                people=people,
+                people_at_once=people_at_once,
+                start=begun,
+            )
+    if target == "mean":
+        _say(output, report, "genes")
+    else:
+        _say_people(output, of_people)
 
 
 def dream(name: str) -> Callable[..., None]:
@@ -226,6 +267,20 @@ def _say(output: Path, report: "NetworkReport", examples: str) -> None:
         f"{output}: {report.training:,} {examples}, epoch {report.best_epoch} of {report.epochs}; R over "
         f"{report.validation:,} validation {examples} {_r(report.validation_r)}, over {report.test:,} test {examples} "
         f"{_r(report.test_r)}"
+    )
+
+
+def _say_people(output: Path, report: "PeopleReport") -> None:
+    if report.epochs_before:
+        note(f"epochs done before: {report.epochs_before:,}")
+    if report.not_measured:
+        note(f"genes measured in too few of these people, left out: {report.not_measured:,}")
+    if report.overlapping:
+        note(f"training genes whose windows overlap one of the other genes': {report.overlapping:,}; R may be too high")
+    typer.echo(
+        f"{output}: differences between {report.people:,} people at {report.training:,} genes, epoch "
+        f"{report.best_epoch} of {report.epochs}; mean R over {report.people_left_out:,} people left out "
+        f"{_r(report.left_out_r)}, at {report.test:,} test genes {_r(report.test_r)}"
     )
 
 

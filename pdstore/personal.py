@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.errors import UsageError
+from pdstore.errors import InputError, UsageError
 from pdstore.haplotypes.build import ReferenceMap, haplotype_letters, haplotype_windows, reference_map
 from pdstore.haplotypes.overlaps import Reach, first_wins
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.query import find_gene
+from pdstore.sources.text import existing_file, read_lines
 from pdstore.stages.gene_window import GeneWindow, reaches, read_calls, read_gene_window
 from pdstore.store import Store, open_store
 
@@ -121,6 +122,25 @@ def check_people(store: Store, people: Sequence[int] | None) -> NDArray[np.int64
     for column in columns[(columns < 0) | (columns >= count)]:
         raise UsageError(f"people are numbered 0 to {count - 1}, but {column} is asked for")
     return columns
+
+
+def people_of_file(path: Path, names: Sequence[str]) -> NDArray[np.int64]:
+    """Columns of the people whose names a file has, one a line, sorted; raises `InputError` for one who is not there.
+
+    Errors tell the line, and nobody's name.
+    """
+    row_of = {name: row for row, name in enumerate(names)}
+    found: dict[int, int] = {}
+    for number, line in read_lines(existing_file(path, "people")):
+        name = line.strip()
+        if not name:
+            continue
+        if name not in row_of:
+            raise InputError(f"people {path}, line {number}: nobody of the store has this name")
+        if row_of[name] in found:
+            raise InputError(f"people {path}, line {number}: the same person as in line {found[row_of[name]]}")
+        found[row_of[name]] = number
+    return np.array(sorted(found), dtype=np.int64)
 
 
 def read_haplotypes(

@@ -21,7 +21,7 @@ from pdstore.analysis.elastic_net import (
     nested_elastic_nets,
 )
 from pdstore.analysis.readout import READOUTS
-from pdstore.errors import InputError, JobError, MissingDataError, UsageError
+from pdstore.errors import JobError, MissingDataError, UsageError
 from pdstore.fill import Observer, selected_genes
 from pdstore.haplotypes.build import diploid_dosage
 from pdstore.haplotypes.overlaps import Reach
@@ -30,6 +30,7 @@ from pdstore.jobs.cluster import local_client, usable_cores
 from pdstore.jobs.run import run_tasks
 from pdstore.location.locate import absolute
 from pdstore.models.predixcan import REACH, person_digest
+from pdstore.personal import people_of_file
 from pdstore.query import chosen_model
 from pdstore.sources.genome_build import build_named_in
 from pdstore.sources.predictdb import (
@@ -40,7 +41,7 @@ from pdstore.sources.predictdb import (
     settings_of_predictdb,
     trained_genes,
 )
-from pdstore.sources.text import check_new_file, existing_file, new_file, read_lines
+from pdstore.sources.text import check_new_file, new_file
 from pdstore.stages.expression import read_expression
 from pdstore.stages.gene_window import reaches, read_calls, read_gene_window
 from pdstore.store import Store, genes_written, open_store
@@ -150,7 +151,7 @@ def train_predixcan(
     store.require_people()
     rows = selected_genes(store, genes)
     names = store.read("genotypes/sample_id").tolist()
-    chosen = np.arange(len(names)) if people is None else _people_of_file(people, names)
+    chosen = np.arange(len(names)) if people is None else people_of_file(people, names)
     if len(chosen) < 2 * folds:
         raise UsageError(f"{len(chosen)} people to train on: at least {2 * folds} are needed for {folds} folds")
     rng = np.random.default_rng(seed)
@@ -318,21 +319,6 @@ def _require_same_settings(unfinished: Path, settings: dict[str, str]) -> None:
             for name in differing
         )
         raise UsageError(f"{unfinished} was begun otherwise ({shown}): train with the same, or remove it first")
-
-
-def _people_of_file(path: Path, names: Sequence[str]) -> NDArray[np.int64]:
-    row_of = {name: row for row, name in enumerate(names)}
-    found: dict[int, int] = {}
-    for number, line in read_lines(existing_file(path, "people")):
-        name = line.strip()
-        if not name:
-            continue
-        if name not in row_of:
-            raise InputError(f"people {path}, line {number}: nobody of the store has this name")
-        if row_of[name] in found:
-            raise InputError(f"people {path}, line {number}: the same person as in line {found[row_of[name]]}")
-        found[row_of[name]] = number
-    return np.array(sorted(found), dtype=np.int64)
 
 
 def _report(path: Path, trained: int, before: int) -> PredixcanReport:

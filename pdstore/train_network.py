@@ -123,22 +123,13 @@ def train_on_genes(
     JobError
         The training collapsed.
     """
-    made = _Made(path, curves)
+    made = Made(path, curves)
     check_device(settings.device)
     store = open_store(url)
     store.require_people()
-    measured, mean = _mean_expression(store)
-    of_validation, of_test = _parts(store, split)
-    both = sorted(of_validation & of_test)
-    if both:
-        raise UsageError(
-            f"gene {store.read('genes/gene_name', both[0])} is in both parts, validation and test, of {len(both):,}: "
-            "name it in one"
-        )
-    kept = set(np.flatnonzero(measured).tolist())
-    training = sorted(kept - of_validation - of_test)
-    _require_examples(len(training), "genes with expression")
-    validation, test = sorted(kept & of_validation), sorted(kept & of_test)
+    mean = _mean_expression(store)
+    measured = ~np.isnan(mean)
+    training, validation, test = genes_of_parts(store, split, measured)
     rows = [*training, *validation, *test]
     learnt = len(training) + len(validation)
     to_validate, to_test = np.arange(len(training), learnt), np.arange(learnt, len(rows))
@@ -149,14 +140,14 @@ def train_on_genes(
     from pdstore.models.window_task import WindowTask
 
     task = WindowTask(onehot[:learnt], mean[rows[:learnt]], config.window.length, to_validate, shift)
-    trained, run, before = _trained(made, model, config, task, settings, observer)
+    trained, run, before = trained_network(made, model, config, task, settings, observer)
     within = onehot[:, shift : shift + config.window.length]
     return NetworkReport(
         training=len(training),
         validation=len(validation),
         test=len(test),
         not_measured=int((~measured).sum()),
-        overlapping=_overlapping(store, config.window.length, training, [*validation, *test]),
+        overlapping=overlapping_windows(store, config.window.length, training, [*validation, *test]),
         epochs=len(run.history),
         best_epoch=run.best.number,
         epochs_before=before,
@@ -189,7 +180,7 @@ def train_on_sequences(
     UsageError
         Also a fold that there is not.
     """
-    made = _Made(path, curves)
+    made = Made(path, curves)
     check_device(settings.device)
     parts = [_in_folds(sequences, names, option) for names, option in zip(folds, ("validation", "test"), strict=True)]
     if (parts[0] & parts[1]).any():
@@ -208,7 +199,7 @@ def train_on_sequences(
         np.arange(len(training), len(rows)),
         centred=getattr(config, "final", "value") == "value",
     )
-    trained, run, before = _trained(made, model, config, task, settings, observer)
+    trained, run, before = trained_network(made, model, config, task, settings, observer)
     held_out = {letters[row].tobytes() for row in (*validation, *test)}
     return NetworkReport(
         training=len(training),
@@ -224,7 +215,7 @@ def train_on_sequences(
     )
 
 
-class _Made:
+class Made:
     """Files that a training makes; raises `UsageError` where one cannot be made."""
 
     def __init__(self, path: Path, curves: Path | None) -> None:
@@ -235,18 +226,30 @@ class _Made:
             check_new_file(file)
 
 
-def _trained(
-    made: _Made,
+def trained_network(
+    made: Made,
     model: type[TrainedModel[Config]],
     config: Config,
     task: "Task",
     settings: "TrainingSettings",
     observer: Observer,
+    start: TrainedModel[Config] | None = None,
 ) -> "tuple[TrainedModel[Config], Training, int]":
-    """Train from the beginning or from a checkpoint, and write files; also how many epochs had been done."""
+    """Train from the beginning or from a checkpoint, and write files.
+
+    Parameters
+    ----------
+    start : TrainedModel, optional
+        Whose weights the training begins with, rather than with those of chance.
+
+    Returns
+    -------
+    (TrainedModel, Training, int)
+        Also how many epochs had been done.
+    """
     from pdstore.models.training import Training
 
-    run = Training(config, task, settings)
+    run = Training(config, task, settings, None if start is None else start.network)
     if made.checkpoint.exists():
         run.restore(made.checkpoint)
     before = len(run.history)
@@ -274,9 +277,9 @@ def _trained(
     return trained, run, before
 
 
-def _require_examples(found: int, what: str) -> None:
-    if found < FEWEST_EXAMPLES:
-        raise MissingDataError(f"{found} {what} are left to train on: at least {FEWEST_EXAMPLES} are needed")
+def _require_examples(found: int, what: str, fewest: int = FEWEST_EXAMPLES) -> None:
+    if found < fewest:
+        raise MissingDataError(f"{found} {what} are left to train on: at least {fewest} are needed")
 
 
 def _in_folds(sequences: MeasuredSequences, names: Sequence[str], option: str) -> NDArray[np.bool_]:
@@ -294,13 +297,49 @@ def _in_folds(sequences: MeasuredSequences, names: Sequence[str], option: str) -
     return np.isin(sequences.fold.astype(str), list(names))
 
 
-def _mean_expression(store: Store) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which genes are measured in anybody, and the mean over people of each that is: shapes (genes,)."""
+def _mean_expression(store: Store) -> NDArray[np.float64]:
+    """The mean over people of each gene, NaN where it is measured in nobody: shape (genes,)."""
     observed = store.read("expression/observed").astype(np.float64)
-    measured = np.array(~np.isnan(observed).all(axis=1))
+    measured = ~np.isnan(observed).all(axis=1)
     mean = np.full(len(observed), np.nan)
     mean[measured] = np.nanmean(observed[measured], axis=1)
-    return measured, mean
+    return mean
+
+
+def genes_of_parts(
+    store: Store, split: Split, usable: NDArray[np.bool_], fewest: int = FEWEST_EXAMPLES
+) -> tuple[list[int], list[int], list[int]]:
+    """Rows of the genes to train on, to choose the epoch by, and to test with.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    split : Split
+        What is held out.
+    usable : ndarray of bool, shape (genes,)
+        Which genes can be in a part.
+    fewest : int
+        To train on.
+
+    Raises
+    ------
+    UsageError
+        A gene is in two parts, or a contig has none.
+    MissingDataError
+        Fewer than that are left to train on.
+    """
+    of_validation, of_test = _parts(store, split)
+    both = sorted(of_validation & of_test)
+    if both:
+        raise UsageError(
+            f"gene {store.read('genes/gene_name', both[0])} is in both parts, validation and test, of {len(both):,}: "
+            "name it in one"
+        )
+    kept = set(np.flatnonzero(usable).tolist())
+    training = sorted(kept - of_validation - of_test)
+    _require_examples(len(training), "genes with expression", fewest)
+    return training, sorted(kept & of_validation), sorted(kept & of_test)
 
 
 def _parts(store: Store, split: Split) -> tuple[set[int], set[int]]:
@@ -333,7 +372,7 @@ def _genes_of(store: Store, path: Path, option: str) -> set[int]:
     return rows
 
 
-def _overlapping(store: Store, length: int, training: list[int], others: list[int]) -> int:
+def overlapping_windows(store: Store, length: int, training: list[int], others: list[int]) -> int:
     """Training genes whose windows share bases with a window of the others."""
     contig, tss = store.read("genes/gene_contig"), store.read("genes/gene_tss").astype(np.int64)
     found = 0

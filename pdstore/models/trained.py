@@ -58,10 +58,16 @@ def longer(window: WindowSpec, shift: int) -> WindowSpec:
 
 
 class TrainedModel(Generic[Config]):
-    """A network that was trained here as a `SequenceModel`: one bin of one track.
+    """A network that was trained here as a `SequenceModel`: one bin of one track, whose options are the config.
 
-    `weights_digest` is the SHA-256 of the weights file, whether it is read or yet to be saved; the options of its
-    description are the config.
+    Attributes
+    ----------
+    config : NetworkConfig
+        Window and sizes.
+    network : TrainableNetwork
+        The network.
+    weights_digest : str
+        SHA-256 of the weights file, whether it is read or yet to be saved.
     """
 
     name: ClassVar[str]
@@ -73,7 +79,7 @@ class TrainedModel(Generic[Config]):
         self.config = config
         self.description = _description(config)
         self.weights_digest = weights_digest
-        self._network = network.to(device).eval()
+        self.network = network.to(device).eval()
         self._device = device
 
     @classmethod
@@ -134,7 +140,7 @@ class TrainedModel(Generic[Config]):
     def save(self, path: Path) -> None:
         """Write weights and config as one safetensors file, whole or not at all."""
         partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(_serialised(self.config, self._network))
+        partial.write_bytes(_serialised(self.config, self.network))
         os.replace(partial, path)
 
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -157,7 +163,7 @@ class TrainedModel(Generic[Config]):
 
         with torch.inference_mode():
             windows = torch.from_numpy(np.array(onehot, order="C")).to(self._device).to(torch.float32)
-            expression: NDArray[np.float32] = self._network(windows).cpu().numpy()
+            expression: NDArray[np.float32] = self.network(windows).cpu().numpy()
         return expression[:, np.newaxis, np.newaxis]
 
     def gradient(self, onehot: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -180,7 +186,7 @@ class TrainedModel(Generic[Config]):
         from pdstore.models.autograd import weighted_gradient
 
         def outputs(windows: "Tensor") -> "Tensor":
-            expression: Tensor = self._network(windows)
+            expression: Tensor = self.network(windows)
             return expression[:, None, None]
 
         return weighted_gradient(outputs, onehot, weights, self._device)

@@ -1,6 +1,7 @@
 """Training of a network, epoch by epoch, from its beginning or from a checkpoint."""
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pdstore.errors import JobError, UsageError
-from pdstore.models.trainable import TrainableNetwork
+from pdstore.models.trainable import TrainableNetwork, serialise
 from pdstore.models.trained import NetworkConfig
 from pdstore.sources.text import replacing_file
 
@@ -129,6 +130,8 @@ class Training:
         What it learns.
     settings : TrainingSettings
         How.
+    start : TrainableNetwork, optional
+        Whose weights it begins with, rather than with those of chance.
 
     Attributes
     ----------
@@ -138,13 +141,23 @@ class Training:
         Examples in the network: a part of a step, where all would not fit in memory.
     """
 
-    def __init__(self, config: NetworkConfig, task: Task, settings: TrainingSettings) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        task: Task,
+        settings: TrainingSettings,
+        start: TrainableNetwork | None = None,
+    ) -> None:
         self._config, self._task, self._settings = config, task, settings
         self.examples_at_once = max(1, min(settings.batch_size, config.windows_at_once // task.windows))
         self._rng = np.random.default_rng(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self._network = config.network().to(settings.device)
+        self._started = "chance"
+        if start is not None:
+            self._network.load_state_dict(start.state_dict())
+            self._started = hashlib.sha256(serialise({}, start)).hexdigest()
         steps = settings.epochs * -(-len(task.training) // settings.batch_size)
         self._optimizer, self._schedule = self._network.optimizer(settings.learning_rate, steps)
         self._best = self._weights()
@@ -253,7 +266,7 @@ class Training:
         free = {"epochs", "patience", "device"} - ({"epochs"} if self._schedule is not None else set())
         settings = {name: str(value) for name, value in asdict(self._settings).items() if name not in free}
         config = {name: str(value) for name, value in asdict(cast(Any, self._config)).items()}
-        named = {"model": self._config.model, **config, **settings}
+        named = {"model": self._config.model, "first weights": self._started, **config, **settings}
         return {**{name.replace("_", " "): value for name, value in named.items()}, **self._task.settings}
 
     def _step(self, step: NDArray[np.int64]) -> float:

@@ -220,7 +220,7 @@ def test_tensors_that_are_not_the_configs_are_refused(weights: Path) -> None:
 def test_the_gradient_is_that_of_the_published_layers_by_hand(trained: Cnn) -> None:
     (window,) = random_windows(1, TINY.window_length, seed=4)
     window[3] = False
-    layers = {name: tensor.numpy().astype(np.float64) for name, tensor in trained._network.state_dict().items()}
+    layers = {name: tensor.numpy().astype(np.float64) for name, tensor in trained.network.state_dict().items()}
     kernels = layers["convolution.weight"]
     places = TINY.segments * TINY.pool
     seen = np.stack([window[place : place + TINY.kernel_width].T for place in range(places)]).astype(np.float64)

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test benchmark benchmark-haplotypes benchmark-statistics vendor-viewer clean
+.PHONY: install demo test test-borzoi benchmark benchmark-haplotypes benchmark-statistics vendor-viewer clean
 
 install: .venv/installed
 
@@ -23,6 +23,16 @@ test: install
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile
 
+# borzoi-pytorch needs another transformers than enformer-pytorch: it gets an environment of its own.
+test-borzoi: .venv-borzoi/installed
+	.venv-borzoi/bin/pytest tests/models/test_borzoi.py
+
+.venv-borzoi/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-borzoi
+	.venv-borzoi/bin/pip install --quiet torch==2.13.0
+	.venv-borzoi/bin/pip install --quiet --constraint constraints.txt --editable '.[borzoi]' 'pytest>=8'
+	touch $@
+
 benchmark: install benchmark-haplotypes benchmark-statistics
 	$(BIN)/python benchmarks/query_latency.py
 	$(BIN)/python benchmarks/diff.py
@@ -33,7 +43,8 @@ benchmark: install benchmark-haplotypes benchmark-statistics
 	$(BIN)/python benchmarks/enformer_engine.py
 	$(BIN)/python benchmarks/enformer_gradient.py
 	$(BIN)/python benchmarks/enformer_precision.py
-	$(BIN)/python benchmarks/cnn_training.py
+	$(BIN)/python benchmarks/network_training.py
+	$(BIN)/python benchmarks/expecto.py
 	$(BIN)/python benchmarks/merge.py
 
 # GenVarLoader pins other versions than pdstore: it gets an environment of its own.
@@ -63,4 +74,4 @@ vendor-viewer:
 	    --alias:numcodecs/zstd=./absent.js --outfile=../zarrita.js
 
 clean:
-	rm -rf .venv .venv-genvarloader .venv-tensorqtl pdstore-demo
+	rm -rf .venv .venv-borzoi .venv-genvarloader .venv-tensorqtl pdstore-demo

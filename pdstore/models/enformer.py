@@ -17,8 +17,9 @@ from pdstore.errors import ModelError, UsageError
 from pdstore.haplotypes.onehot import reverse_complement
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.device import set_cuda_arithmetic
-from pdstore.models.enformer_weights import OFFICIAL, EnformerSizes, local_weights, read_sizes, weights_digest
+from pdstore.models.enformer_weights import OFFICIAL, EnformerSizes, read_sizes
 from pdstore.models.protocol import NO_OPTIONS, About, EngineName, ModelDescription, ModelOptions, require_gradient
+from pdstore.models.state_dict import local_weights, weights_digest
 from pdstore.models.tracks import format_ranges, select_outputs
 
 if TYPE_CHECKING:
@@ -115,11 +116,11 @@ class Enformer:
         cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu"
     ) -> ModelDescription:
         """Window, bins and tracks; the shapes of all tensors are held against the network's."""
-        from pdstore.models.enformer_network import check_shapes
-
         given = _given(weights)
         local = local_weights(given)
         sizes = read_sizes(local)
+        from pdstore.models.enformer_network import check_shapes
+
         check_shapes(local, sizes)
         return _description(sizes, _select(given, sizes, options), options, device)
 

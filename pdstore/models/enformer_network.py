@@ -16,16 +16,8 @@ from enformer_pytorch.modeling_enformer import Attention
 from torch import Tensor, nn
 
 from pdstore.errors import ModelError
-from pdstore.models.enformer_weights import (
-    CONFIG_FILE,
-    WEIGHTS_FILES,
-    EnformerSizes,
-    Shapes,
-    canonical,
-    read_pickled,
-    read_shapes,
-    weights_file,
-)
+from pdstore.models.enformer_weights import EnformerSizes, canonical
+from pdstore.models.state_dict import CONFIG_FILE, WEIGHTS_FILES, Shapes, read_pickled, read_shapes, weights_file
 
 
 def build_network(sizes: EnformerSizes, use_tf_gamma: bool) -> Any:

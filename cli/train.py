@@ -88,21 +88,36 @@ def readout(
         int, typer.Option("--folds", help="Folds of genes, each predicted by a model of the others.")
     ] = 10,
     seed: SeedOption = 0,
+    target: Annotated[
+        Literal["mean", "differential"],
+        typer.Option("--target", help="Learn genes' mean expression, or differences between people."),
+    ] = "mean",
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            "--people", help="Differential: names of people to train on, one a line.", show_default="everybody"
+        ),
+    ] = None,
 ) -> None:
-    """Train an elastic net over tracks: mean expression of genes on predictions for the reference.
+    """Train an elastic net over tracks: mean expression of genes on predictions for the reference, or differences
+    between people on those between their predictions.
 
     `pdstore fill --readout elastic_net --readout-weights FILE` then reads every prediction out with it.
 
     Example:
     pdstore train readout -s cohort.zarr --model enformer -o readout.csv
     """
-    from pdstore.train import train_readout
+    from pdstore.train_readout import train_readout
 
-    report = train_readout(store, output, model, folds, seed)
-    typer.echo(
-        f"{output}: {report.tracks_used:,} of {report.tracks:,} tracks with a weight; R over {report.genes:,} genes, "
-        f"each left out, {number(report.held_out_r)}"
-    )
+    report = train_readout(store, output, model, folds, seed, target, people)
+    used = f"{output}: {report.tracks_used:,} of {report.tracks:,} tracks with a weight"
+    if target == "mean":
+        typer.echo(f"{used}; R over {report.genes:,} genes, each left out, {_r(report.held_out_r)}")
+    else:
+        typer.echo(
+            f"{used}; mean R over {report.people:,} people at {report.genes:,} genes, each left out, "
+            f"{_r(report.held_out_r)}, over {report.people_left_out:,} people left out {_r(report.left_out_r)}"
+        )
 
 
 app.command()(cnn)

@@ -1,6 +1,5 @@
 """Models that are trained on what a store holds: PrediXcan on its people, a readout on its genes."""
 
-import csv
 import hashlib
 import os
 from collections.abc import Sequence
@@ -11,17 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.analysis.correlation import pearson_r
 from pdstore.analysis.elastic_net import (
     INNER_FOLDS,
     L1_RATIO,
     MIN_MINOR_ALLELE_FREQUENCY,
     common_alleles,
-    fewest_samples,
     nested_elastic_nets,
 )
-from pdstore.analysis.readout import READOUTS
-from pdstore.errors import JobError, MissingDataError, UsageError
+from pdstore.errors import JobError, UsageError
 from pdstore.fill import Observer, selected_genes
 from pdstore.haplotypes.build import diploid_dosage
 from pdstore.haplotypes.overlaps import Reach
@@ -31,7 +27,6 @@ from pdstore.jobs.run import run_tasks
 from pdstore.location.locate import absolute
 from pdstore.models.predixcan import REACH, person_digest
 from pdstore.personal import people_of_file
-from pdstore.query import chosen_model
 from pdstore.sources.genome_build import build_named_in
 from pdstore.sources.predictdb import (
     FORMAT,
@@ -41,10 +36,10 @@ from pdstore.sources.predictdb import (
     settings_of_predictdb,
     trained_genes,
 )
-from pdstore.sources.text import check_new_file, new_file
+from pdstore.sources.text import check_new_file
 from pdstore.stages.expression import read_expression
 from pdstore.stages.gene_window import reaches, read_calls, read_gene_window
-from pdstore.store import Store, genes_written, open_store
+from pdstore.store import open_store
 
 FOLDS = 5
 # So that a digest of a name in one file says nothing of another's.
@@ -76,24 +71,6 @@ class PredixcanReport:
     not_converged: int
     genes_with_r: int
     mean_r: float
-
-
-@dataclass(frozen=True)
-class ReadoutReport:
-    """What a training of a readout made.
-
-    Attributes
-    ----------
-    genes, tracks, tracks_used : int
-        Genes it was trained on, tracks, and tracks with a weight.
-    held_out_r : float
-        R over genes between mean expression and the prediction of the model that was trained without the gene.
-    """
-
-    genes: int
-    tracks: int
-    tracks_used: int
-    held_out_r: float
 
 
 def train_predixcan(
@@ -201,60 +178,6 @@ def train_predixcan(
     return _report(path, len(tasks), len(rows) - len(todo))
 
 
-def train_readout(
-    url: str, path: Path, model: str | None = None, folds: int = INNER_FOLDS, seed: int = 0
-) -> ReadoutReport:
-    """Train an elastic net over tracks: mean expression of genes on their predictions for the reference.
-
-    Parameters
-    ----------
-    url : str
-        The store; it holds predictions of every track that the readout may use.
-    path : Path
-        CSV that is made, as `fill --readout elastic_net --readout-weights` takes it.
-    model : str, optional
-        Name of a set of predictions; the first filled where not given.
-    folds : int
-        Of genes, for the R of those that a model was not trained on.
-    seed : int
-        Of all folds.
-
-    Raises
-    ------
-    UsageError
-        The file exists, or the model has no tracks.
-    MissingDataError
-        Fewer genes than two a fold have predictions and expression.
-    """
-    if not 2 <= folds <= 100:
-        raise UsageError(f"--folds {folds}: expected 2 to 100")
-    check_new_file(path)
-    store = open_store(url)
-    store.require_people()
-    label = chosen_model(store, model)
-    group = f"predictions/{label}"
-    if f"{group}/reference_tracks" not in store:
-        raise UsageError(f"{label} has no tracks, so a readout of them cannot be trained")
-    genes, features, target = _reference_tracks_and_expression(store, group)
-    fold = np.random.default_rng(seed).permutation(np.arange(len(genes)) % folds) + 1
-    needed = fewest_samples(-(-len(genes) // folds), folds)
-    if len(genes) < needed:
-        raise MissingDataError(
-            f"{len(genes)} genes have predictions of {label} and expression: at least {needed} are needed for "
-            f"{folds} folds"
-        )
-    fit = nested_elastic_nets(features, target, fold, seed)
-    weight = fit.weight[0]
-    names = store.read(f"{group}/track_name").tolist()
-    with new_file(path) as unfinished, unfinished.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["track", "weight"])
-        writer.writerows(zip(names, weight.tolist(), strict=True))
-        writer.writerow(["intercept", fit.target_mean[0] - weight @ fit.mean[0]])
-    held_out = fit.target_mean[fold] + fit.out_of_fold
-    return ReadoutReport(len(genes), len(names), int(np.count_nonzero(weight)), float(pearson_r(held_out, target)))
-
-
 def _train_gene(
     url: str, path: str, window: WindowSpec, fold: NDArray[np.int64], seed: int, task: tuple[int, Reach]
 ) -> None:
@@ -293,21 +216,6 @@ def _train_gene(
         converged=fit.converged,
     )
     add_gene(Path(path), trained)
-
-
-def _reference_tracks_and_expression(
-    store: Store, group: str
-) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64]]:
-    """Genes with both, log2 of each track's sum over bins, (genes, tracks), and mean measured expression, (genes,)."""
-    genes, features, target = [], [], []
-    for gene in sorted(genes_written(store, f"{group}/reference_tracks")):
-        observed = store.read("expression/observed", gene).astype(np.float64)
-        values = READOUTS["log2_sum"](store.read(f"{group}/reference_tracks", gene).astype(np.float64))
-        if not np.isnan(observed).all() and not np.isnan(values).any():
-            genes.append(gene)
-            features.append(values)
-            target.append(np.nanmean(observed))
-    return genes, np.array(features), np.array(target)
 
 
 def _require_same_settings(unfinished: Path, settings: dict[str, str]) -> None:

@@ -15,8 +15,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[STAGE]...",
-            help="windows, predictions, attributions, eqtl, statistics, gradient, ism_window, ism_tss; all of a model "
-            "where none is named.",
+            help="windows, predictions, attributions, eqtl, statistics, attention, gradient, ism_window, ism_tss; all "
+            "of a model where none is named.",
             show_default=False,
         ),
     ] = None,

@@ -17,7 +17,7 @@ def command(
         typer.Argument(
             metavar="[STAGE]...",
             help="windows, predictions, attributions, eqtl, statistics; all that is missing where none is named. Only "
-            "where they are named: gradient, ism_window, ism_tss.",
+            "where they are named: gradient, ism_window, ism_tss, attention.",
             show_default=False,
         ),
     ] = None,
@@ -73,12 +73,12 @@ def command(
         str | None,
         typer.Option(
             "--readout",
-            help="sum, sum_log, log2_sum or elastic_net; what is stored is read out anew, no model is run.",
+            help="sum, sum_log, log2_sum, elastic_net or attentive_chrome; no model is run for what is stored.",
             show_default="the store's, or sum",
         ),
     ] = None,
     readout_weights: Annotated[
-        Path | None, typer.Option("--readout-weights", help="CSV with the weights of the elastic net.")
+        Path | None, typer.Option("--readout-weights", help="Weights of elastic_net (CSV) or attentive_chrome.")
     ] = None,
     precision: Annotated[
         Literal["float32", "tf32", "bf16", "delta-bf16"],

@@ -102,6 +102,8 @@ def print_gene(console: Console, answer: dict[str, Any], missing: str = NOT_FILL
             f"R = {number(lead['pearson_r'])} (p = {number(lead['p_value'])}), "
             f"{number(lead['distance'], 0)} bp from the TSS",
         )
+    if answer.get("attention"):
+        _print_attention(console, answer["attention"])
     console.print()
 
 
@@ -120,6 +122,16 @@ def print_models(console: Console, answers: list[dict[str, Any]]) -> None:
         table.add_row(what, *cells)
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     console.print()
+
+
+def _print_attention(console: Console, attention: list[dict[str, Any]]) -> None:
+    """Histone marks by their share, each with the bin that changes the answer most."""
+    shown = []
+    for mark in sorted(attention, key=lambda mark: -mark["share"]):
+        effects = [effect or 0.0 for effect in mark["gradient_x_input"]]
+        largest = max(range(len(effects)), key=lambda place: abs(effects[place]))
+        shown.append(f"{plain(mark['mark'])} {number(mark['share'])} (bin {largest}: {number(effects[largest])})")
+    _print_line(console, "attention", ", ".join(shown))
 
 
 def print_person(console: Console, answer: dict[str, Any]) -> None:

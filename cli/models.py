@@ -23,21 +23,23 @@ def command(
     ] = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.table,
 ) -> None:
-    """Show the models that fill can use, those of other packages among them: what they read and give, their licence,
-    and whether weights are there. With --weights, window, bins and tracks of these.
+    """Show the models that fill can use, those of other packages among them, and readouts that are trained: what they
+    read and give, their licence, and whether weights are there. With --weights, window, bins and tracks of these.
 
     Example:
     pdstore models
     """
     from pdstore.errors import UsageError
-    from pdstore.models.registry import model_class, registered_models
+    from pdstore.models.registry import READOUTS_OF_TRACKS, Registered, model_class, registered_models
 
     if weights is not None and model is None:
         raise UsageError("of which model are these weights? Name it: pdstore models MODEL --weights FILE")
     if model is not None and weights is not None:
         # Names that there are not end here.
         model_class(model)
-    answer = [_row(registered) for registered in registered_models() if model in (None, registered.name)]
+    readouts = [Registered(name, "a readout", about) for name, about in READOUTS_OF_TRACKS.items()]
+    known = [*registered_models(), *readouts]
+    answer = [_row(registered) for registered in known if model in (None, registered.name)]
     if model is not None and not answer:
         model_class(model)
     if weights is not None and model is not None:
@@ -52,6 +54,12 @@ def command(
         writer.writerows(answer)
     else:
         _print(answer)
+
+
+def _weights(row: dict[str, Any]) -> str | None:
+    if not row["weights"] or "--readout-weights" in row["weights"]:
+        return row["weights"] or None
+    return f"{row['weights']}: {'found' if row['weights_found'] else 'give them with --weights'}"
 
 
 def _row(registered: "Registered") -> dict[str, Any]:
@@ -104,12 +112,11 @@ def _print(answer: list[dict[str, Any]]) -> None:
         console.print(Text.assemble((plain(row["model"]), "bold"), plain(f"  {row['package']}")))
         if row["problem"]:
             console.print(Text(plain(f"  {row['problem']}"), "red"))
-        found = "found" if row["weights_found"] else "give them with --weights"
         lines = {
             "reads": row["reads"],
             "window": row["window"],
             "gives": row["gives"],
-            "weights": f"{row['weights']}: {found}" if row["weights"] else None,
+            "weights": _weights(row),
             "sha256": row.get("sha256"),
             "bins": row.get("bins"),
             "tracks": row.get("tracks"),

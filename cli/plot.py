@@ -54,8 +54,8 @@ def command(
     ] = "published",
     cache: CacheOption = None,
 ) -> None:
-    """Draw the figures of genes (prediction, slopes, ism, logo) or of all genes (significance, models, support,
-    drivers, driver-count, population), at a journal's column width. Files that are there are replaced.
+    """Draw the figures of genes (prediction, slopes, ism, logo, attention) or of all genes (significance, models,
+    support, drivers, driver-count, population), at a journal's column width. Files that are there are replaced.
 
     Example:
     pdstore plot GSTM3 -s pdstore-demo/demo.zarr --out figures

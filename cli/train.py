@@ -9,7 +9,7 @@ import typer
 from pdstore.words import number
 
 from .output import DEFAULT_STORE, StoreOption, note
-from .train_networks import cnn, dream
+from .train_networks import attentive_chrome, cnn, dream
 
 INTERRUPTED = "interrupted: what was trained is kept; run the same command to go on"
 
@@ -121,6 +121,7 @@ def readout(
 
 
 app.command()(cnn)
+app.command("attentive-chrome")(attentive_chrome)
 for _name in ("dream-cnn", "dream-rnn", "dream-attn"):
     app.command(_name)(dream(_name))
 

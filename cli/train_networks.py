@@ -1,4 +1,4 @@
-"""pdstore train cnn, dream-cnn, dream-rnn and dream-attn: networks that read sequences."""
+"""pdstore train cnn, dream-cnn, dream-rnn, dream-attn and attentive-chrome: networks."""
 
 from collections.abc import Callable
 from math import isnan
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pdstore.words import number
+from pdstore.words import number, plain
 
 from .output import DEFAULT_STORE, StoreOption, note
 
@@ -125,6 +125,56 @@ def cnn(
         _say(output, report, "genes")
     else:
         _say_people(output, of_people)
+
+
+def attentive_chrome(
+    output: OutputOption,
+    cell_type: Annotated[str, typer.Option(help="Part of the descriptions of its histone marks' tracks: GM12878.")],
+    store: StoreOption = DEFAULT_STORE,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Whose tracks.", show_default="the first that was filled")
+    ] = None,
+    validation_contigs: ValidationContigs = None,
+    test_contigs: TestContigs = None,
+    validation_genes: ValidationGenes = None,
+    test_genes: TestGenes = None,
+    epochs: Epochs = 30,
+    patience: Patience = 30,
+    learning_rate: Annotated[float, typer.Option(help="Adam's.")] = 0.0002,
+    batch_size: Annotated[int, typer.Option(min=1, help="Genes a step.")] = 16,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    curves: Curves = None,
+) -> None:
+    """Train AttentiveChrome on five histone marks' tracks: whether a gene's mean expression is above the median.
+
+    The store holds the tracks of many bins around the TSS: filled with --targets, with --tracks for the histone marks
+    and with --bins 398-497. `pdstore fill --readout attentive_chrome --readout-weights FILE` then reads every
+    prediction out with it, and `pdstore fill attention` says which marks and bins its answers are made of.
+
+    Example:
+    pdstore train attentive-chrome -s cohort.zarr --cell-type GM12878 -o chrome.safetensors --test-contigs chr8
+    """
+    from pdstore.models.training import TrainingSettings
+    from pdstore.train_attentive_chrome import train_attentive_chrome
+    from pdstore.train_network import Split
+
+    from .progress import FillProgress
+
+    settings = TrainingSettings(epochs, patience, learning_rate, batch_size, seed, device)
+    split = Split(_names(validation_contigs), _names(test_contigs), validation_genes, test_genes)
+    with FillProgress() as progress:
+        report = train_attentive_chrome(store, output, progress, cell_type, split, settings, model, curves)
+    if report.epochs_before:
+        note(f"epochs done before: {report.epochs_before:,}")
+    if report.not_usable:
+        note(f"genes without measured expression or predictions, left out: {report.not_usable:,}")
+    note(f"tracks: {', '.join(map(plain, report.marks))}")
+    typer.echo(
+        f"{output}: {report.training:,} genes, epoch {report.best_epoch} of {report.epochs}; AUROC over "
+        f"{report.validation:,} validation genes {_r(report.validation_auroc)}, over {report.test:,} test genes "
+        f"{_r(report.test_auroc)}"
+    )
 
 
 def dream(name: str) -> Callable[..., None]:

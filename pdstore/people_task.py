@@ -14,7 +14,7 @@ from pdstore.haplotypes.build import distinct_haplotypes
 from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.protocol import SequenceModel, predict_in_batches
 from pdstore.models.trainable import TrainableNetwork
-from pdstore.models.trained import NetworkConfig, longer
+from pdstore.models.trained import WindowConfig, longer
 from pdstore.personal import GeneHaplotypes, read_haplotypes
 from pdstore.stages.expression import read_expression
 from pdstore.stages.gene_window import reaches
@@ -34,7 +34,7 @@ class PeopleTask:
     ----------
     store : Store
         The store; its windows need not be filled.
-    config : NetworkConfig
+    config : WindowConfig
         The network.
     genes : sequence of int
         Rows of genes/ that are measured in two of the people at least.
@@ -53,7 +53,7 @@ class PeopleTask:
     def __init__(
         self,
         store: Store,
-        config: NetworkConfig,
+        config: WindowConfig,
         genes: Sequence[int],
         validation: NDArray[np.int64],
         people: NDArray[np.int64],

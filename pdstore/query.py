@@ -17,6 +17,7 @@ from pdstore.analysis.support import (
     support,
 )
 from pdstore.errors import MissingDataError, StoreError, UnknownGeneError, UsageError
+from pdstore.models.attentive_chrome import MARKS
 from pdstore.sources.genes import without_version
 from pdstore.store import Store, read_together
 
@@ -47,6 +48,10 @@ _CORRELATION_FIELDS = {
 _EXPRESSION_FIELDS = ("observed_mean", "observed_sd", "prediction_mean", "prediction_sd", "reference_prediction")
 FDR_FIELD: dict[FdrKind, str] = {"published": "fdr", "empirical": "empirical_fdr"}
 """Kind of a false discovery rate → the array of statistics/ that holds it."""
+
+
+_ATTENTION = ("mark_attention", "bin_attention", "bin_gradient_x_input")
+"""What the stage attention fills."""
 
 
 def find_gene(store: Store, name: str) -> int:
@@ -109,7 +114,8 @@ def query_gene(
         As ``schemas/answers/query.schema.json`` says: ``gene``, ``model``, ``n_samples``, ``correlation``,
         ``expression`` (observed and predicted mean and sd over people, and the prediction for the reference),
         ``drivers``, ``support``, ``lead_eqtl`` (of a published table), ``withheld`` (of a summary: how many drivers it
-        does not show, and of how few people it shows nothing), and ``variants``, None where they were not asked for.
+        does not show, and of how few people it shows nothing), ``variants``, None where they were not asked for, and
+        ``attention`` (of the readout attentive_chrome: share of each histone mark, and of its bins).
         Values that the store lacks are None.
 
     Raises
@@ -124,8 +130,9 @@ def query_gene(
     model = chosen_model(store, model)
     window = window_of(store, model)
     mark, gradient = f"statistics/{model}/n_samples", f"attributions/{model}/gradient_x_input"
-    # Some genes may have a gradient, and others none.
-    found = read_together(store, {mark: row, gradient: row}, may_be_unfilled=True)
+    attention = [f"attributions/{model}/{array}" for array in _ATTENTION]
+    # Some genes may have a gradient or attention, and others none.
+    found = read_together(store, {mark: row, gradient: row, **dict.fromkeys(attention, row)}, may_be_unfilled=True)
     n_samples = _number(found[mark], missing=-1)
     of_gene = {f"genes/{array}": row for array in ("gene_contig", "gene_tss", "gene_strand")}
     if window is not None:
@@ -151,6 +158,7 @@ def query_gene(
         "lead_eqtl": _lead_eqtl(store, row) if store.is_summary else None,
         "withheld": _withheld(store, row, model) if store.is_summary else None,
         "variants": variants,
+        "attention": _attention(*(found[path] for path in attention)),
     }
 
 
@@ -338,6 +346,23 @@ def _variants(
             }
         )
     return found
+
+
+def _attention(
+    marks: NDArray[Any] | None, bins: NDArray[Any] | None, effects: NDArray[Any] | None
+) -> list[dict[str, Any]] | None:
+    """What the answer for the reference is made of, a histone mark an element; None where that is not filled."""
+    if marks is None or bins is None or effects is None or np.isnan(marks).any() or len(marks) != len(MARKS):
+        return None
+    return [
+        {
+            "mark": mark,
+            "share": _number(share),
+            "bins": [_number(of_bin) for of_bin in of_mark],
+            "gradient_x_input": [_number(of_bin) for of_bin in its_effects],
+        }
+        for mark, share, of_mark, its_effects in zip(MARKS, marks, bins, effects, strict=True)
+    ]
 
 
 def _support(drivers: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from pdstore.errors import InputError, MissingDataError, UnknownGeneError, Usage
 from pdstore.fill import Observer, selected_genes
 from pdstore.haplotypes.onehot import one_hot
 from pdstore.models.device import check_device
-from pdstore.models.trained import Config, TrainedModel, longer
+from pdstore.models.trained import Config, NetworkConfig, TrainedModel, longer, serialised
 from pdstore.sources.measured_sequences import MeasuredSequences
 from pdstore.sources.text import check_new_file, existing_file, new_file, read_lines, replacing_file
 from pdstore.stages.gene_window import read_reference_around
 from pdstore.store import Store, open_store
 
 if TYPE_CHECKING:
+    from pdstore.models.trainable import TrainableNetwork
     from pdstore.models.training import Task, Training, TrainingSettings
 
 FEWEST_EXAMPLES = 5
@@ -140,7 +141,8 @@ def train_on_genes(
     from pdstore.models.window_task import WindowTask
 
     task = WindowTask(onehot[:learnt], mean[rows[:learnt]], config.window.length, to_validate, shift)
-    trained, run, before = trained_network(made, model, config, task, settings, observer)
+    network, run, before = trained_network(made, model.name, config, task, settings, observer)
+    trained = model.of(config, network, settings.device)
     within = onehot[:, shift : shift + config.window.length]
     return NetworkReport(
         training=len(training),
@@ -199,7 +201,8 @@ def train_on_sequences(
         np.arange(len(training), len(rows)),
         centred=getattr(config, "final", "value") == "value",
     )
-    trained, run, before = trained_network(made, model, config, task, settings, observer)
+    network, run, before = trained_network(made, model.name, config, task, settings, observer)
+    trained = model.of(config, network, settings.device)
     held_out = {letters[row].tobytes() for row in (*validation, *test)}
     return NetworkReport(
         training=len(training),
@@ -228,28 +231,30 @@ class Made:
 
 def trained_network(
     made: Made,
-    model: type[TrainedModel[Config]],
-    config: Config,
+    model: str,
+    config: NetworkConfig,
     task: "Task",
     settings: "TrainingSettings",
     observer: Observer,
-    start: TrainedModel[Config] | None = None,
-) -> "tuple[TrainedModel[Config], Training, int]":
+    start: "TrainableNetwork | None" = None,
+) -> "tuple[TrainableNetwork, Training, int]":
     """Train from the beginning or from a checkpoint, and write files.
 
     Parameters
     ----------
-    start : TrainedModel, optional
+    model : str
+        Its name, for the figure.
+    start : TrainableNetwork, optional
         Whose weights the training begins with, rather than with those of chance.
 
     Returns
     -------
-    (TrainedModel, Training, int)
+    (TrainableNetwork, Training, int)
         Also how many epochs had been done.
     """
     from pdstore.models.training import Training
 
-    run = Training(config, task, settings, None if start is None else start.network)
+    run = Training(config, task, settings, start)
     if made.checkpoint.exists():
         run.restore(made.checkpoint)
     before = len(run.history)
@@ -260,7 +265,7 @@ def trained_network(
         run.save(made.checkpoint)
         observer.block_done(1, True)
     observer.step_ends()
-    trained = model.of(config, run.trained(best=True), settings.device)
+    network = run.trained(best=True)
     with replacing_file(made.losses) as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["epoch", "training_loss", "validation_loss"])
@@ -270,11 +275,11 @@ def trained_network(
     if made.curves is not None:
         from pdstore.figures.training import draw_losses
 
-        draw_losses(run.history, run.best.number, model.name, made.curves)
+        draw_losses(run.history, run.best.number, model, made.curves)
     with new_file(made.path) as unfinished:
-        trained.save(unfinished)
+        unfinished.write_bytes(serialised(config, network))
     made.checkpoint.unlink()
-    return trained, run, before
+    return network, run, before
 
 
 def _require_examples(found: int, what: str, fewest: int = FEWEST_EXAMPLES) -> None:

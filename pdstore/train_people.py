@@ -106,7 +106,9 @@ def train_on_people(
     genes = [*training, *validation]
     to_validate = np.arange(len(training), len(genes))
     task = PeopleTask(store, config, genes, to_validate, chosen, people_at_once, shift)
-    trained, run, before = trained_network(made, model, config, task, settings, observer, start)
+    begun = None if start is None else start.network
+    network, run, before = trained_network(made, model.name, config, task, settings, observer, begun)
+    trained = model.of(config, network, settings.device)
     left_out = np.setdiff1d(np.arange(len(names)), chosen)
     return PeopleReport(
         training=len(training),

@@ -37,6 +37,7 @@ _KILOBASES_FROM = 2_000
 """bp; nearer variants are shown in bp."""
 _FREQUENCIES = colormaps["viridis"].with_extremes(bad=NEITHER)
 _CELLS = colormaps["Blues"]
+_SIGNED = colormaps["RdBu_r"]
 _RESIDUAL = "expression/residual"
 _ISM_LABEL = "ISM (readout, alternate − reference)"
 _COLOUR_OF = {"supported": SUPPORTED, "unsupported": UNSUPPORTED, "undetermined": NEITHER}
@@ -216,6 +217,21 @@ def draw_logo(axes: Axes, subject: GeneSubject) -> str:
     return f"{len(effects)} bases"
 
 
+def draw_attention(axes: Axes, subject: GeneSubject) -> str:
+    """What bins and histone marks do to the answer of AttentiveChrome for the reference, where that is filled."""
+    attention = subject.answer["attention"]
+    if attention is None:
+        raise MissingDataError(f"the attention of {subject.name} is not filled: run pdstore fill attention")
+    effects = np.array([mark["gradient_x_input"] for mark in attention], dtype=float)
+    furthest = np.nanmax(np.abs(effects))
+    image = axes.imshow(effects, aspect="auto", cmap=_SIGNED, vmin=-furthest, vmax=furthest, interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, label="gradient x input (log odds)")
+    axes.set_yticks(range(len(attention)), [f"{plain(mark['mark'])} {mark['share']:.2f}" for mark in attention])
+    axes.set_title(f"{subject.name}: histone marks")
+    axes.set_xlabel("bin, from 0")
+    return f"{len(attention)} histone marks, {effects.shape[1]} bins"
+
+
 def draw_sequence_logo(axes: Axes, scores: NDArray[np.float64], letters: Sequence[str]) -> None:
     """Letters as high as the scores of their bases, below zero where those are negative.
 
@@ -317,5 +333,13 @@ GENE_PANELS: tuple[Panel[GeneSubject], ...] = (
         "Letters are the reference, as high as minus the mean effect of the three substitutions.",
         draw_logo,
         wide=True,
+    ),
+    Panel(
+        "attention",
+        "AttentiveChrome's histone marks",
+        "What each bin does to the answer for the reference; behind a mark is its attention, 1 over all marks.",
+        draw_attention,
+        wide=True,
+        quiet=True,
     ),
 )

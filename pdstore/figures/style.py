@@ -78,6 +78,8 @@ class Panel(Generic[Subject]):
         what it shows.
     wide : bool
         Whether it takes a page's width rather than a column's.
+    quiet : bool
+        Whether nothing is said where the store lacks what it shows, and others are asked for, too.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Panel(Generic[Subject]):
     about: str
     draw: Callable[[Axes, Subject], str]
     wide: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True)

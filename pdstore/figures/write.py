@@ -119,7 +119,8 @@ def _drawable(
         try:
             drawn.append(draw(panel, subject, source))
         except MissingDataError as error:
-            left_out[panel.name] = str(error)
+            if not panel.quiet or len(panels) == 1:
+                left_out[panel.name] = str(error)
     if not drawn:
         raise MissingDataError("; ".join(f"{name}: {why}" for name, why in left_out.items()))
     return drawn, left_out

@@ -63,6 +63,25 @@ def model_class(name: str) -> type[Model]:
     return loaded
 
 
+READOUTS_OF_TRACKS: Mapping[str, About] = {
+    "attentive_chrome": About(
+        reads="tracks of five histone marks in bins around the TSS, of a model that filled them",
+        gives="log odds that a gene is highly expressed",
+        weights="trained on a store; fill --readout attentive_chrome --readout-weights FILE",
+        licence="pdstore: Apache 2.0",
+        reference="Singh et al. 2017, NeurIPS, arXiv:1708.00339",
+    ),
+    "elastic_net": About(
+        reads="tracks, of a model that filled them",
+        gives="expression, in the unit that it was trained on",
+        weights="trained on a store, or published; fill --readout elastic_net --readout-weights FILE",
+        licence="pdstore: Apache 2.0",
+        reference="Sasse et al. 2023, Nature Genetics 55:2060",
+    ),
+}
+"""What predicts from stored tracks, and is no model of `fill` but a readout: name → what it is."""
+
+
 class Registered(NamedTuple):
     """A registered model.
 

@@ -29,7 +29,15 @@ class Examples(NamedTuple):
 
 
 class TrainableNetwork(nn.Module, ABC):
-    """A network from windows to one number each, whose training is known."""
+    """A network from windows to one number each, whose training is known.
+
+    Attributes
+    ----------
+    longest_step : float or None
+        A gradient that is longer is made this long.
+    """
+
+    longest_step: float | None = None
 
     @abstractmethod
     def forward(self, windows: Tensor) -> Tensor:

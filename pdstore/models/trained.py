@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVa
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from pdstore.errors import ModelError
 from pdstore.haplotypes.window import WindowSpec
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class NetworkConfig(Protocol):
-    """Window and sizes of a network: a frozen dataclass of plain values, which its weights file keeps.
+    """What makes a network: a frozen dataclass of plain values, which its weights file keeps.
 
     Attributes
     ----------
@@ -35,11 +34,6 @@ class NetworkConfig(Protocol):
     model: ClassVar[str]
 
     @property
-    def window(self) -> WindowSpec:
-        """The window to predict from."""
-        ...
-
-    @property
     def windows_at_once(self) -> int:
         """Windows in the network at once in training, where more would not fit in memory."""
         ...
@@ -49,7 +43,17 @@ class NetworkConfig(Protocol):
         ...
 
 
-Config = TypeVar("Config", bound=NetworkConfig)
+class WindowConfig(NetworkConfig, Protocol):
+    """The same of a network that reads sequence."""
+
+    @property
+    def window(self) -> WindowSpec:
+        """The window to predict from."""
+        ...
+
+
+AnyConfig = TypeVar("AnyConfig", bound=NetworkConfig)
+Config = TypeVar("Config", bound=WindowConfig)
 
 
 def longer(window: WindowSpec, shift: int) -> WindowSpec:
@@ -117,7 +121,7 @@ class TrainedModel(Generic[Config]):
     @classmethod
     def of(cls, config: Config, network: "TrainableNetwork", device: str) -> Self:
         """The model of a network that is trained."""
-        return cls(config, network, device, hashlib.sha256(_serialised(config, network)).hexdigest())
+        return cls(config, network, device, hashlib.sha256(serialised(config, network)).hexdigest())
 
     @classmethod
     def window_of(cls, weights: Path | None) -> WindowSpec:
@@ -140,7 +144,7 @@ class TrainedModel(Generic[Config]):
     def save(self, path: Path) -> None:
         """Write weights and config as one safetensors file, whole or not at all."""
         partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(_serialised(self.config, self.network))
+        partial.write_bytes(serialised(self.config, self.network))
         os.replace(partial, path)
 
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -192,8 +196,10 @@ class TrainedModel(Generic[Config]):
         return weighted_gradient(outputs, onehot, weights, self._device)
 
 
-def read_config(path: Path, kind: type[Config], model: str) -> Config:
+def read_config(path: Path, kind: type[AnyConfig], model: str) -> AnyConfig:
     """The config of a weights file, without its tensors; raises `ModelError` where it has none, or another model's."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
@@ -228,11 +234,12 @@ def check_window(config: NetworkConfig, length: Any, tss_offset: Any, strand: An
         raise ModelError(f"{config.model}: tss_offset is {tss_offset!r}, expected 0 to {length - 1}")
 
 
-def _serialised(config: NetworkConfig, network: "TrainableNetwork") -> bytes:
+def serialised(config: NetworkConfig, network: "TrainableNetwork") -> bytes:
+    """The weights file of a network."""
     from pdstore.models.trainable import serialise
 
     return serialise({"model": config.model, **asdict(config)}, network)
 
 
-def _description(config: NetworkConfig) -> ModelDescription:
+def _description(config: WindowConfig) -> ModelDescription:
     return ModelDescription(config.window, 1, ("expression",), "sum", asdict(config))

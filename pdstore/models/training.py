@@ -279,6 +279,8 @@ class Training:
             of_part = of_part * (len(examples) / len(step))
             of_part.backward()
             loss += of_part.item()
+        if self._network.longest_step is not None:
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._network.longest_step)
         self._optimizer.step()
         if self._schedule is not None:
             self._schedule.step()

@@ -1,4 +1,4 @@
-"""What a network learns from windows and one number each: genes and their mean expression, or sequences of an assay."""
+"""What a network learns from windows and one number each: genes and their expression, or sequences of an assay."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class WindowTask:
 
     Parameters
     ----------
-    onehot : ndarray of bool, shape (examples, positions + 2 * shift, 4)
+    windows : ndarray of bool or float32, shape (examples, positions + 2 * shift, channels)
         Windows, `shift` bp longer on either side than the network's: see `pdstore.models.trained.longer`.
     expression : ndarray of float, shape (examples,)
         What is learnt; predictions will be in its unit.
@@ -35,17 +35,17 @@ class WindowTask:
 
     def __init__(
         self,
-        onehot: NDArray[np.bool_],
+        windows: NDArray[np.bool_] | NDArray[np.float32],
         expression: NDArray[np.floating],
         positions: int,
         validation: NDArray[np.integer] | None = None,
         shift: int = 0,
         centred: bool = True,
     ) -> None:
-        expected = (len(expression), positions + 2 * shift, 4)
-        if onehot.shape != expected:
-            raise ModelError(f"training windows of shape {onehot.shape}, expected {expected}")
-        self._onehot, self._expression, self._positions, self._shift = onehot, expression, positions, shift
+        expected = (len(expression), positions + 2 * shift)
+        if windows.shape[:2] != expected:
+            raise ModelError(f"training windows of shape {windows.shape[:2]}, expected {expected}")
+        self._examples, self._expression, self._positions, self._shift = windows, expression, positions, shift
         self.validation = np.zeros(0, np.int64) if validation is None else np.asarray(validation, np.int64)
         self.training = np.setdiff1d(np.arange(len(expression)), self.validation)
         self.centre = float(expression[self.training].mean()) if centred else 0.0
@@ -53,10 +53,10 @@ class WindowTask:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """Validation examples, sequences, expression and shift."""
+        """Validation examples, windows, expression and shift."""
         data = {
             "validation examples": self.validation.tobytes(),
-            "sequences": np.packbits(self._onehot).tobytes(),
+            "windows": self._examples.tobytes(),
             "expression": self._expression.astype(np.float64).tobytes(),
         }
         return {
@@ -79,6 +79,6 @@ class WindowTask:
         return found
 
     def _windows(self, examples: NDArray[np.int64], start: int, device: str) -> Tensor:
-        windows = np.ascontiguousarray(self._onehot[examples, start : start + self._positions])
+        windows = np.ascontiguousarray(self._examples[examples, start : start + self._positions])
         # As bool it is a quarter of the bytes on the way to a GPU.
         return torch.from_numpy(windows).to(device).to(torch.float32)

@@ -8,6 +8,7 @@ import numpy as np
 
 from pdstore.models.registry import ModelReference
 from pdstore.schema import schema_of
+from pdstore.stages.attention import AttentionStage
 from pdstore.stages.gradients import Gradients
 from pdstore.stages.ism_tss import IsmTss
 from pdstore.stages.ism_window import IsmWindow
@@ -27,6 +28,7 @@ class OptionalStage(Stage, Protocol):
 
 
 OPTIONAL_STAGES: dict[str, Callable[[ModelReference], OptionalStage]] = {
+    "attention": AttentionStage,
     "gradient": Gradients,
     "ism_window": IsmWindow,
     "ism_tss": IsmTss,

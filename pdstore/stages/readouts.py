@@ -1,6 +1,7 @@
 """The readout of a model's groups: how stored tracks become the numbers derived from them, and how to change that."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from pdstore.analysis.readout import ELASTIC_NET, READOUT_NAMES, read_out, readout_gradient
 from pdstore.errors import ProvenanceError, UsageError
+from pdstore.models.attentive_chrome import marks_gradient, read_attentive_chrome, read_out_marks
 from pdstore.models.registry import ModelReference
 from pdstore.schema import create_array, schema_of
 from pdstore.sources.readout_weights import read_readout_weights
@@ -19,6 +21,13 @@ _DERIVED = {"predictions": "expression", "attributions": "ism"}
 """Parent of a model's groups → the array that is read out of its tracks."""
 
 
+ATTENTIVE_CHROME = "attentive_chrome"
+"""The readout that is a network: of histone marks in bins around the TSS."""
+
+NAMES = (*READOUT_NAMES, ATTENTIVE_CHROME)
+_WEIGHTED = (ELASTIC_NET, ATTENTIVE_CHROME)
+
+
 @dataclass(frozen=True, eq=False)
 class Readout:
     """How a model's tracks become one number.
@@ -26,9 +35,10 @@ class Readout:
     Attributes
     ----------
     name : str
-        A name in `pdstore.analysis.readout.READOUT_NAMES`.
-    weights : ndarray of float64, shape (tracks + 1,), or None
-        Of the elastic net: a weight a track, and the intercept last.
+        A name in `NAMES`.
+    weights : ndarray of float64, shape (weights,), or None
+        Of the elastic net a weight a track, and the intercept last; of AttentiveChrome as
+        `pdstore.models.attentive_chrome.read_attentive_chrome` gives them.
     """
 
     name: str
@@ -42,10 +52,14 @@ class Readout:
 
     def of(self, tracks: NDArray[np.float32]) -> NDArray[np.float64]:
         """One number for each output: float32, shape (..., bins, tracks) → float64, shape (...)."""
+        if self.name == ATTENTIVE_CHROME and self.weights is not None:
+            return _needing_torch(read_out_marks, tracks, self.weights)
         return read_out(tracks, self.name, self.weights)
 
     def gradient(self, tracks: NDArray[np.float32]) -> NDArray[np.float64]:
         """Its derivative with respect to tracks: float32, shape (bins, tracks) → float64, of the same shape."""
+        if self.name == ATTENTIVE_CHROME and self.weights is not None:
+            return _needing_torch(marks_gradient, tracks, self.weights)
         return readout_gradient(tracks, self.name, self.weights)
 
 
@@ -61,7 +75,7 @@ def chosen_readout(store: Store, model: ModelReference, name: str | None, weight
     name : str or None
         Name of the readout.
     weights : Path or None
-        CSV of the elastic net's weights; those that the store holds where not given.
+        CSV of the elastic net's weights, or AttentiveChrome's file; those that the store holds where not given.
 
     Raises
     ------
@@ -69,26 +83,45 @@ def chosen_readout(store: Store, model: ModelReference, name: str | None, weight
         There is no such readout, or it has no weights, or takes none.
     InputError
         The weights are not those of the tracks that the store holds, or will hold.
+    ModelError
+        AttentiveChrome's file is none.
     """
-    if name is not None and name not in READOUT_NAMES:
-        raise UsageError(f"there is no readout {name!r}: choose one of {', '.join(READOUT_NAMES)}")
-    if weights is not None and name != ELASTIC_NET:
-        raise UsageError(f"--readout-weights are those of --readout {ELASTIC_NET}")
+    if name is not None and name not in NAMES:
+        raise UsageError(f"there is no readout {name!r}: choose one of {', '.join(NAMES)}")
+    if weights is not None and name not in _WEIGHTED:
+        raise UsageError(f"--readout-weights are those of --readout {' and '.join(_WEIGHTED)}")
     if name is None:
         return None
     if model.takes_dosages:
         raise UsageError(f"model {model.name} has no tracks to read out: leave --readout out")
-    if name != ELASTIC_NET:
+    if name not in _WEIGHTED:
         return Readout(name)
     predictions = f"predictions/{model.label}"
     if weights is not None:
         held = is_filled(store, predictions) and store.chunks_written(f"{predictions}/track_name")
         names = store.read(f"{predictions}/track_name").tolist() if held else model.describe().track_names
+        if name == ATTENTIVE_CHROME:
+            bins = store.array(f"{predictions}/reference_tracks").shape[1] if held else model.describe().bins
+            return Readout(name, read_attentive_chrome(weights, names, bins))
         return Readout(name, read_readout_weights(weights, names))
     path = f"{predictions}/readout_weight"
-    if not is_filled(store, predictions) or path not in store or not store.chunks_written(path):
-        raise UsageError(f"readout {ELASTIC_NET} needs weights: give them with --readout-weights")
+    of_other = not is_filled(store, predictions) or store.group(predictions).attrs.get("readout") != name
+    if of_other or path not in store or not store.chunks_written(path):
+        raise UsageError(f"readout {name} needs weights: give them with --readout-weights")
     return Readout(name, store.read(path))
+
+
+def _needing_torch(
+    function: Callable[[NDArray[np.float32], NDArray[np.float64]], NDArray[np.float64]],
+    tracks: NDArray[np.float32],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    try:
+        return function(tracks, weights)
+    except ImportError as error:
+        raise UsageError(
+            f"readout {ATTENTIVE_CHROME} is computed with torch: install pdstore with the extra fill ({error})"
+        ) from error
 
 
 def stored_readout(store: Store, group: str) -> Readout:
@@ -101,11 +134,11 @@ def stored_readout(store: Store, group: str) -> Readout:
     """
     attributes = store.group(group).attrs.asdict()
     name = str(attributes.get("readout"))
-    readout = Readout(name, store.read(f"{group}/readout_weight") if name == ELASTIC_NET else None)
+    readout = Readout(name, store.read(f"{group}/readout_weight") if name in _WEIGHTED else None)
     if readout.attributes["readout_weights_sha256"] != attributes.get("readout_weights_sha256"):
         raise ProvenanceError(
             f"{group}: the weights of its readout were being changed when a fill was stopped; fill again with "
-            f"--readout {ELASTIC_NET} --readout-weights FILE"
+            f"--readout {name} --readout-weights FILE"
         )
     return readout
 
@@ -148,9 +181,12 @@ def set_readout(store: Store, group: str, readout: Readout | None) -> bool:
     for path in arrays_of_stages(store, group):
         store.delete(f"{path}/c")
     if readout.weights is not None:
-        if f"{group}/readout_weight" not in store:
+        weights = f"{group}/readout_weight"
+        if weights in store and store.array(weights).shape != readout.weights.shape:
+            store.delete(weights)
+        if weights not in store:
             schema = schema_of(group).arrays["readout_weight"]
             create_array(store.group(group), schema, {"readout_weights": len(readout.weights)}, {})
-        store.write(f"{group}/readout_weight", ..., readout.weights)
+        store.write(weights, ..., readout.weights)
     store.set_attributes(group, readout.attributes)
     return True

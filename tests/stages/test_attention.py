@@ -1,0 +1,143 @@
+"""AttentiveChrome over a store's tracks: trained, read out, attended, shown."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import jsonschema
+import numpy as np
+import pytest
+
+from pdstore.analysis.readout import person_prediction
+from pdstore.models.attentive_chrome import MARKS, attention, read_attentive_chrome, read_out_marks
+from pdstore.models.enformer_network import random_network, save_network
+from pdstore.models.enformer_weights import EnformerSizes
+from pdstore.models.protocol import ModelOptions
+from pdstore.models.registry import ModelReference
+from pdstore.stages.readouts import chosen_readout, set_readout
+from pdstore.store import Store, open_store
+
+Program = Callable[..., CompletedProcess[str]]
+ENFORMER = EnformerSizes(
+    dim=96,
+    depth=1,
+    heads=4,
+    attn_dim_key=16,
+    dim_divisible_by=16,
+    target_length=8,
+    sequence_length=128 * 16,
+    output_heads={"human": 6},
+    use_tf_gamma=False,
+)
+GENES = 6
+SCHEMA = Path(__file__).parents[2] / "schemas" / "answers" / "query.schema.json"
+
+
+@pytest.fixture(scope="module")
+def filled(unfilled: Path, tmp_path_factory: pytest.TempPathFactory, fill_now: Callable[..., None]) -> Store:
+    """A store whose first genes have the tracks of five histone marks, and one other, in eight bins."""
+    folder = tmp_path_factory.mktemp("chrome")
+    save_network(random_network(ENFORMER, False, seed=3), ENFORMER, folder / "enformer")
+    rows = [f"{index}\tCHIP:{mark}:cells" for index, mark in enumerate((MARKS[4], "CTCF", *MARKS[:4]))]
+    (folder / "targets.txt").write_text("\n".join(["index\tdescription", *rows]) + "\n")
+    store = open_store(shutil.copytree(unfilled, folder / "store.zarr"), "r+")
+    options = ModelOptions(tracks="all", bins="0-7", targets=folder / "targets.txt")
+    fill_now(store, ModelReference("enformer", folder / "enformer", options=options), list(range(GENES)))
+    return store
+
+
+def folder_of(store: Store) -> Path:
+    return Path(store.url).parent
+
+
+@pytest.fixture(scope="module")
+def weights(filled: Store, pdstore: Program) -> Path:
+    path = folder_of(filled) / "chrome.safetensors"
+    done = pdstore("train", "attentive-chrome", "-s", filled.url, "--cell-type", "cells", "-o", path, "--epochs", 2)
+    assert done.returncode == 0, done.stderr
+    assert "6 genes, epoch" in done.stdout
+    assert "genes without measured expression or predictions, left out: 18" in done.stderr
+    assert "tracks: CHIP:H3K27me3:cells, CHIP:H3K36me3:cells" in " ".join(done.stderr.split())
+    return path
+
+
+def test_a_mark_that_the_store_lacks_is_named(filled: Store, pdstore: Program, tmp_path: Path) -> None:
+    done = pdstore("train", "attentive-chrome", "-s", filled.url, "--cell-type", "liver", "-o", tmp_path / "x")
+    assert done.returncode == 2
+    assert "no track is of H3K27me3 in liver; of H3K27me3 there are 'CHIP:H3K27me3:cells'" in done.stderr
+
+
+def test_predictions_are_read_out_by_it_attention_is_filled_and_shown(
+    filled: Store, weights: Path, pdstore: Program
+) -> None:
+    store, folder = filled, folder_of(filled)
+    name = str(store.read("genes/gene_name", 0))
+    model = ["--model", "enformer", "--weights", folder / "enformer", "--targets", folder / "targets.txt"]
+    model += ["--tracks", "all", "--bins", "0-7", "-s", store.url]
+    early = pdstore("fill", "attention", *model, "--genes", name)
+    assert early.returncode == 2
+    assert "attention is that of --readout attentive_chrome" in " ".join(early.stderr.split())
+    unknown = pdstore("query", name, "-s", store.url, "--format", "json")
+    assert json.loads(unknown.stdout)["attention"] is None
+    done = pdstore("fill", *model, "--readout", "attentive_chrome", "--readout-weights", weights)
+    assert done.returncode == 0, done.stderr
+    read = read_attentive_chrome(weights, store.read("predictions/enformer/track_name").tolist(), 8)
+    window = store.group("predictions/enformer").attrs["window"]
+    count = int(store.read(f"windows/{window}/haplotype_count", 0))
+    of_haplotypes = read_out_marks(store.read("predictions/enformer/tracks", (0, slice(0, count))), read)
+    expected = person_prediction(of_haplotypes, store.read(f"windows/{window}/haplotype_index", 0))
+    np.testing.assert_allclose(store.read("predictions/enformer/expression", 0), expected, rtol=1e-12)
+    reference = store.read("predictions/enformer/reference_tracks", 0)
+    ism = store.read("attributions/enformer/ism", 0)
+    # As attributions store it: outputs of another batch may differ in their last bits.
+    of_attributions = store.read("attributions/enformer/reference_tracks", 0)
+    alternate = store.read("attributions/enformer/alternate_tracks", 0)
+    applied = ~np.isnan(ism)
+    assert applied.any()
+    effects = read_out_marks(alternate[applied], read) - read_out_marks(of_attributions, read)
+    np.testing.assert_allclose(ism[applied], effects, rtol=1e-9)
+    filled_now = pdstore("fill", "attention", *model, "--genes", name)
+    assert filled_now.returncode == 0, filled_now.stderr
+    found = attention(reference, read)
+    answer = json.loads(pdstore("query", name, "-s", store.url, "--format", "json").stdout)
+    jsonschema.validate(answer, json.loads(SCHEMA.read_text()))
+    assert [of["mark"] for of in answer["attention"]] == list(MARKS)
+    np.testing.assert_allclose([of["share"] for of in answer["attention"]], found.marks)
+    np.testing.assert_allclose([of["bins"] for of in answer["attention"]], found.bins)
+    np.testing.assert_allclose([of["gradient_x_input"] for of in answer["attention"]], found.gradient_x_input)
+    highest = MARKS[int(found.marks.argmax())]
+    assert f"attention     {highest} 0." in pdstore("query", name, "-s", store.url).stdout
+    drawn = pdstore("plot", name, "-s", store.url, "--out", folder / "a.svg", "--figure", "attention")
+    assert drawn.returncode == 0, drawn.stderr
+    assert "H3K27me3" in (folder / "a.svg").read_text()
+    assert pdstore("validate", "-s", store.url).returncode == 0
+    # Of a gene that has none nothing is said, unless it is asked for.
+    other = str(store.read("genes/gene_name", 1))
+    silent = pdstore("plot", other, "-s", store.url, "--out", folder / "others")
+    assert "attention" not in silent.stderr
+    asked = pdstore("plot", other, "-s", store.url, "--out", folder / "others", "--figure", "attention")
+    assert "run pdstore fill attention" in " ".join(asked.stderr.split())
+
+
+def test_another_readout_drops_what_it_filled(filled: Store, weights: Path, tmp_path: Path) -> None:
+    store = open_store(shutil.copytree(filled.url, tmp_path / "s.zarr"), "r+")
+    folder = folder_of(filled)
+    options = ModelOptions(tracks="all", bins="0-7", targets=folder / "targets.txt")
+    model = ModelReference("enformer", folder / "enformer", options=options)
+    tracks = store.read("predictions/enformer/track_name").tolist()
+    csv = "".join(f"{name},0.5\n" for name in tracks)
+    (tmp_path / "net.csv").write_text(f"track,weight\n{csv}intercept,1\n")
+    for name, file, length in (
+        ("elastic_net", tmp_path / "net.csv", 7),
+        ("attentive_chrome", weights, 55_686),
+    ):
+        readout = chosen_readout(store, model, name, file)
+        set_readout(store, "predictions/enformer", readout)
+        set_readout(store, "attributions/enformer", None)
+        for group in ("predictions", "attributions"):
+            assert store.array(f"{group}/enformer/readout_weight").shape == (length,)
+        path = "attributions/enformer/mark_attention"
+        assert path not in store or not store.chunks_written(path)
+    assert store.deviations() == []

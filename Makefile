@@ -45,6 +45,8 @@ benchmark: install benchmark-haplotypes benchmark-statistics
 	$(BIN)/python benchmarks/enformer_precision.py
 	$(BIN)/python benchmarks/network_training.py
 	$(BIN)/python benchmarks/expecto.py
+	$(BIN)/python benchmarks/fill_overhead.py
+	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/merge.py
 
 # GenVarLoader pins other versions than pdstore: it gets an environment of its own.

@@ -133,7 +133,7 @@ def _build_cnn(directory: Path, scratch: Path, observer: Observer, progress: Cal
         cohort.window_length, cohort.tss_offset, strand="gene", kernels=32, kernel_width=10, pool=100, hidden=200
     )
     progress("training a CNN on the population means of the reference sequences")
-    onehot, means = _training_set(cohort, longer(config.window, TRAINING_SHIFT), scratch)
+    onehot, means = training_set(cohort, longer(config.window, TRAINING_SHIFT), scratch)
     held_out = np.random.default_rng(SEED).choice(len(means), HELD_OUT_GENES, replace=False)
     with _one_torch_thread():
         task = WindowTask(onehot, means, config.window_length, held_out, TRAINING_SHIFT)
@@ -160,7 +160,7 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _training_set(
+def training_set(
     cohort: SimulatedCohort, window: WindowSpec, scratch: Path
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Reference windows of the training genes, (genes, positions, 4), and their mean expression."""

@@ -140,6 +140,8 @@ def people_of_file(path: Path, names: Sequence[str]) -> NDArray[np.int64]:
         if row_of[name] in found:
             raise InputError(f"people {path}, line {number}: the same person as in line {found[row_of[name]]}")
         found[row_of[name]] = number
+    if not found:
+        raise InputError(f"people {path}: names nobody")
     return np.array(sorted(found), dtype=np.int64)
 
 

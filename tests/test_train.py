@@ -152,9 +152,10 @@ def test_an_interrupted_training_goes_on_and_another_does_not(
     [
         ("{0}\nNobody7\n", "line 2: nobody of the store has this name"),
         ("{0}\n\n{0}\n", "line 3: the same person as in line 1"),
+        ("\n \n", "names nobody"),
         ("{0}\n{1}\n", "2 people to train on: at least 10 are needed for 5 folds"),
     ],
-    ids=["unknown", "twice", "too few"],
+    ids=["unknown", "twice", "nobody", "too few"],
 )
 def test_bad_people(unfilled: Path, pdstore: Program, tmp_path: Path, people: str, message: str) -> None:
     names = open_store(unfilled).read("genotypes/sample_id").tolist()

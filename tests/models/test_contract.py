@@ -7,24 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-import h5py
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from expecto_files import expecto_weights
-from keras_files import basenji2_weights
+from keras_files import basenji2_weights, xpresso_weights
 from numpy.typing import NDArray
 from scipy.stats import binomtest
+from small_models import BASENJI2, ENFORMER, EXPECTO
 
 from pdstore.analysis.readout import read_out
 from pdstore.errors import ModelError, UsageError
-from pdstore.models.basenji2 import Basenji2, Basenji2Sizes
+from pdstore.models.basenji2 import Basenji2
 from pdstore.models.cnn import Cnn, CnnConfig
 from pdstore.models.dream import NAMED, Dream, DreamConfig
 from pdstore.models.enformer_network import random_network, save_network
-from pdstore.models.enformer_weights import EnformerSizes
-from pdstore.models.expecto import Expecto, ExpectoSizes
+from pdstore.models.expecto import Expecto
 from pdstore.models.protocol import (
     About,
     DifferentiableModel,
@@ -35,26 +34,10 @@ from pdstore.models.protocol import (
     predict_in_batches,
 )
 from pdstore.models.registry import ModelReference, model_class, model_names
-from pdstore.models.xpresso import KERAS_SHAPES
 from pdstore.personal import gene_haplotypes
 from pdstore.query import query_gene
 from pdstore.store import open_store
 
-ENFORMER = EnformerSizes(
-    dim=96,
-    depth=2,
-    heads=4,
-    attn_dim_key=16,
-    dim_divisible_by=16,
-    target_length=8,
-    sequence_length=128 * 16,
-    output_heads={"human": 3},
-    use_tf_gamma=False,
-)
-BASENJI2 = Basenji2Sizes(
-    window_length=1_024, stem=12, tower=(14, 16, 18), dilations=(1, 2, 5), narrow=9, last=20, crop=8, tracks=4
-)
-EXPECTO = ExpectoSizes(channels=(6, 7, 8), hidden=9, features=5, length=352, step=120, upstream=3, downstream=2)
 CNN = CnnConfig(window_length=1_001, tss_offset=500, kernels=30, kernel_width=6, pool=100, hidden=20)
 
 
@@ -67,16 +50,6 @@ def cnn_weights(folder: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     Cnn.of(CNN, CNN.network(), "cpu").save(folder / "cnn.safetensors")
     return folder / "cnn.safetensors"
-
-
-def xpresso_weights(folder: Path, seed: int) -> Path:
-    rng = np.random.default_rng(seed)
-    with h5py.File(folder / "xpresso.h5", "w") as file:
-        for layer, shapes in KERAS_SHAPES.items():
-            for name, shape in zip(("kernel", "bias"), shapes, strict=True):
-                values = rng.normal(size=shape) / np.sqrt(np.prod(shape[:-1]))
-                file[f"model_weights/{layer}/{layer}/{name}:0"] = values.astype(np.float32)
-    return folder / "xpresso.h5"
 
 
 def predixcan_weights(folder: Path, seed: int) -> Path:

@@ -3,34 +3,25 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import jsonschema
 import numpy as np
 import pytest
+from small_models import ENFORMER
 
 from pdstore.analysis.readout import person_prediction
 from pdstore.models.attentive_chrome import MARKS, attention, read_attentive_chrome, read_out_marks
 from pdstore.models.enformer_network import random_network, save_network
-from pdstore.models.enformer_weights import EnformerSizes
 from pdstore.models.protocol import ModelOptions
 from pdstore.models.registry import ModelReference
 from pdstore.stages.readouts import chosen_readout, set_readout
 from pdstore.store import Store, open_store
 
 Program = Callable[..., CompletedProcess[str]]
-ENFORMER = EnformerSizes(
-    dim=96,
-    depth=1,
-    heads=4,
-    attn_dim_key=16,
-    dim_divisible_by=16,
-    target_length=8,
-    sequence_length=128 * 16,
-    output_heads={"human": 6},
-    use_tf_gamma=False,
-)
+SIZES = replace(ENFORMER, depth=1, output_heads={"human": 6})
 GENES = 6
 SCHEMA = Path(__file__).parents[2] / "schemas" / "answers" / "query.schema.json"
 
@@ -39,7 +30,7 @@ SCHEMA = Path(__file__).parents[2] / "schemas" / "answers" / "query.schema.json"
 def filled(unfilled: Path, tmp_path_factory: pytest.TempPathFactory, fill_now: Callable[..., None]) -> Store:
     """A store whose first genes have the tracks of five histone marks, and one other, in eight bins."""
     folder = tmp_path_factory.mktemp("chrome")
-    save_network(random_network(ENFORMER, False, seed=3), ENFORMER, folder / "enformer")
+    save_network(random_network(SIZES, False, seed=3), SIZES, folder / "enformer")
     rows = [f"{index}\tCHIP:{mark}:cells" for index, mark in enumerate((MARKS[4], "CTCF", *MARKS[:4]))]
     (folder / "targets.txt").write_text("\n".join(["index\tdescription", *rows]) + "\n")
     store = open_store(shutil.copytree(unfilled, folder / "store.zarr"), "r+")

@@ -4,6 +4,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -214,6 +215,17 @@ def test_the_same_windows_have_the_same_outputs_in_any_company(
     for some in (order, order[:3], order[:1]):
         found = predict_in_batches(model, windows[some], windows[0])
         np.testing.assert_allclose(found, together[some], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("case", OF_SEQUENCE)
+def test_a_gpu_gives_the_same_but_for_rounding(case: str, tmp_path: Path) -> None:
+    on_cpu = reference(tmp_path, case)
+    length = on_cpu.window.length
+    windows = np.eye(4, dtype=bool)[np.random.default_rng(3).integers(4, size=(3, length))]
+    expected = predict_in_batches(on_cpu.load(), windows, windows[0])
+    found = predict_in_batches(replace(on_cpu, device="cuda").load(), windows, windows[0])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_windows_of_another_length_are_refused(model: SequenceModel, windows: NDArray[np.bool_]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ class PeopleTask:
         self.windows = min(2 * at_once, config.windows_at_once)
         self._genes = [of_people(store, longer(config.window, shift), gene, people) for gene in genes]
 
-    @property
+    @cached_property
     def settings(self) -> Mapping[str, str]:
         """Everything but the network."""
         data = {

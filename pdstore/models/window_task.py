@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,18 +53,16 @@ class WindowTask:
         self.centre = float(expression[self.training].mean()) if centred else 0.0
         self._targets = torch.from_numpy((expression - self.centre).astype(np.float32))
 
-    @property
+    @cached_property
     def settings(self) -> Mapping[str, str]:
         """Validation examples, windows, expression and shift."""
-        data = {
-            "validation examples": self.validation.tobytes(),
-            "windows": self._examples.tobytes(),
-            "expression": self._expression.astype(np.float64).tobytes(),
+        data: dict[str, NDArray[Any]] = {
+            "validation examples": self.validation,
+            "windows": self._examples,
+            "expression": self._expression.astype(np.float64),
         }
-        return {
-            "shift": str(self._shift),
-            **{name: hashlib.sha256(values).hexdigest() for name, values in data.items()},
-        }
+        digests = {name: hashlib.sha256(np.ascontiguousarray(of).data).hexdigest() for name, of in data.items()}
+        return {"shift": str(self._shift), **digests}
 
     def drawn(self, rng: np.random.Generator) -> int:
         """Where a step's windows begin."""

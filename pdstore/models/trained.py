@@ -52,6 +52,9 @@ class WindowConfig(NetworkConfig, Protocol):
         ...
 
 
+_LONGEST_WINDOW = 100_000_000
+"""bp: no contig of a mammal is three times as long."""
+
 AnyConfig = TypeVar("AnyConfig", bound=NetworkConfig)
 Config = TypeVar("Config", bound=WindowConfig)
 
@@ -96,8 +99,14 @@ class TrainedModel(Generic[Config]):
 
         from pdstore.models.trainable import check_tensors
 
-        with torch.device("meta"):
-            check_tensors(path, config.network())
+        try:
+            with torch.device("meta"):
+                network = config.network()
+        except (RuntimeError, OverflowError, TypeError) as error:
+            raise ModelError(
+                f"{path}: there is no network of its sizes ({str(error).splitlines()[0][:100]})"
+            ) from error
+        check_tensors(path, network)
         return _description(config)
 
     @classmethod
@@ -226,8 +235,11 @@ def read_config(path: Path, kind: type[AnyConfig], model: str) -> AnyConfig:
 
 def check_window(config: NetworkConfig, length: Any, tss_offset: Any, strand: Any) -> None:
     """Raise `ModelError` where a config, which may come from a file, has no window."""
-    if not (type(length) is int and length > 0):
-        raise ModelError(f"{config.model}: window_length is {length!r}, expected a whole number above 0")
+    if not (type(length) is int and 0 < length <= _LONGEST_WINDOW):
+        raise ModelError(
+            f"{config.model}: window_length is {str(length)[:50]}, expected a whole number from 1 to "
+            f"{_LONGEST_WINDOW:,}"
+        )
     if strand not in ("forward", "gene"):
         raise ModelError(f"{config.model}: strand is {strand!r}, expected 'forward' or 'gene'")
     if not (type(tss_offset) is int and 0 <= tss_offset < length):

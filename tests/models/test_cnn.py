@@ -199,6 +199,10 @@ def test_weights_without_or_with_a_broken_config_are_refused(weights: Path) -> N
         (json.dumps(config | {"window_length": 14}), ["tss_offset is 14", "0 to 13"]),
         (json.dumps(config | {"window_length": 15}), ["15 bp", "pool of 13"]),
         (json.dumps(config | {"strand": "both"}), ["'both'", "'gene'"]),
+        (json.dumps(config | {"strand": ["gene"]}), ["['gene']", "'gene'"]),
+        (json.dumps(config | {"window_length": 10**20}), ["window_length is 100000", "100,000,000"]),
+        (json.dumps(config | {"hidden": 10**40}), ["no network of its sizes"]),
+        (json.dumps(config | {"hidden": 10**18}), ["no network of its sizes"]),
     ):
         safetensors.torch.save_file(tensors, weights, {"config": broken})
         refused(weights, *words)

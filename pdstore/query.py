@@ -130,7 +130,9 @@ def query_gene(
     model = chosen_model(store, model)
     window = window_of(store, model)
     mark, gradient = f"statistics/{model}/n_samples", f"attributions/{model}/gradient_x_input"
-    attention = [f"attributions/{model}/{array}" for array in _ATTENTION]
+    # Asked for only where it may be: over the web every array is a request.
+    is_attentive = store.group(f"predictions/{model}").attrs.get("readout") == "attentive_chrome"
+    attention = [f"attributions/{model}/{array}" for array in _ATTENTION] if is_attentive else []
     # Some genes may have a gradient or attention, and others none.
     found = read_together(store, {mark: row, gradient: row, **dict.fromkeys(attention, row)}, may_be_unfilled=True)
     n_samples = _number(found[mark], missing=-1)
@@ -158,7 +160,7 @@ def query_gene(
         "lead_eqtl": _lead_eqtl(store, row) if store.is_summary else None,
         "withheld": _withheld(store, row, model) if store.is_summary else None,
         "variants": variants,
-        "attention": _attention(*(found[path] for path in attention)),
+        "attention": _attention(*(found[path] for path in attention)) if attention else None,
     }
 
 

@@ -342,7 +342,7 @@ def test_no_person_is_named_in_a_figure(store: Store, gene: str, tmp_path: Path)
         ([], "or give --all"),
         (
             ["GSTM3", "--figure", "volcano"],
-            "of a gene (GENE) there are prediction, slopes, ism, logo; over all",
+            "of a gene (GENE) there are prediction, slopes, ism, logo, attention; over all",
         ),
         (["GSTM3", "--out", "FILE"], "is a file"),
         (["GSTM3", "--out", "absent/figures"], "--out: there is no folder "),

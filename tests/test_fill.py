@@ -60,7 +60,10 @@ def test_a_failing_block_is_named_and_the_rest_is_filled(
     [
         (["--model", "cnn"], "--weights"),
         (["--model", "xpreso"], "did you mean xpresso?"),
-        ([], "Give --model: basenji2, cnn, enformer, predixcan, xpresso"),
+        (
+            [],
+            "Give --model: basenji2, borzoi, cnn, dream, dream-attn, dream-cnn, dream-rnn, enformer, expecto, ",
+        ),
         (["nonsense", "--model", "cnn", "--weights", "WEIGHTS"], "no stage 'nonsense': the stages are windows"),
         (["--model", "cnn", "--weights", "WEIGHTS", "--genes", "GSTM33"], "no gene 'GSTM33'"),
         (["--model", "xpresso", "--weights", "WEIGHTS"], "not a Keras HDF5 file"),

@@ -158,7 +158,10 @@ def test_chr1_and_1_are_one_contig_and_it_is_said_so(tmp_path: Path, prefixed: s
     names = "1 is chr1, 2 is chr2" if prefixed == "FASTA" else "chr1 is 1, chr2 is 2"
     of = {"VCF": ["VCF"], "FASTA": ["genes", "VCF"], "genes": ["genes"]}[prefixed]
     # Then the windows of models that leave these short contigs.
-    assert "basenji2 (131,072 bp) 4, enformer (196,608 bp) 4, xpresso (10,500 bp) 4" in counts.notes[-1]
+    assert (
+        "basenji2 (131,072 bp) 4, borzoi (524,288 bp) 4, enformer (196,608 bp) 4, expecto (41,800 bp) 4, "
+        in counts.notes[-1]
+    )
     assert counts.notes[:-1] == [f"contig names of the {source} were mapped to the FASTA's: {names}" for source in of]
     store = open_store(tmp_path / "cohort.zarr")
     contigs = [f"chr{name}" for name in CONTIGS] if prefixed == "FASTA" else list(CONTIGS)

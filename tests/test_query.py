@@ -65,6 +65,7 @@ def test_the_answer_has_the_documented_shape(store: Store) -> None:
             "lead_eqtl",
             "withheld",
             "variants",
+            "attention",
         ]
         assert set(answer["gene"]) == {"name", "id", "contig", "tss", "strand"}
         assert set(answer["correlation"]) == CORRELATION

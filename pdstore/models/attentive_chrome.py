@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MARKS = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
 """The histone marks, in the published order."""
+WEIGHTS = len(MARKS) + 55_681
+"""How many numbers a readout keeps: which track each mark is, and the network's parameters, as many as published."""
 _AT_ONCE = 512
 """Windows in the network at once."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pdstore.analysis.readout import ELASTIC_NET, READOUT_NAMES, read_out, readout_gradient
 from pdstore.errors import ProvenanceError, UsageError
-from pdstore.models.attentive_chrome import marks_gradient, read_attentive_chrome, read_out_marks
+from pdstore.models.attentive_chrome import WEIGHTS, marks_gradient, read_attentive_chrome, read_out_marks
 from pdstore.models.registry import ModelReference
 from pdstore.schema import create_array, schema_of
 from pdstore.sources.readout_weights import read_readout_weights
@@ -105,8 +105,11 @@ def chosen_readout(store: Store, model: ModelReference, name: str | None, weight
             return Readout(name, read_attentive_chrome(weights, names, bins))
         return Readout(name, read_readout_weights(weights, names))
     path = f"{predictions}/readout_weight"
-    of_other = not is_filled(store, predictions) or store.group(predictions).attrs.get("readout") != name
-    if of_other or path not in store or not store.chunks_written(path):
+    if not is_filled(store, predictions) or path not in store or not store.chunks_written(path):
+        raise UsageError(f"readout {name} needs weights: give them with --readout-weights")
+    # Those of the readout before stay, for the next time.
+    tracks = store.array(f"{predictions}/track_name").shape[0]
+    if store.array(path).shape != (WEIGHTS if name == ATTENTIVE_CHROME else tracks + 1,):
         raise UsageError(f"readout {name} needs weights: give them with --readout-weights")
     return Readout(name, store.read(path))
 

@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from pdstore.errors import InputError, ModelError, UsageError
 from pdstore.models.attentive_chrome import (
     MARKS,
+    WEIGHTS,
     AttentiveChromeConfig,
     attention,
     marks_gradient,
@@ -96,7 +97,7 @@ def by_hand(path: Path, marks: NDArray[np.float64]) -> tuple[float, NDArray[np.f
 
 def test_outputs_and_attention_equal_the_published_layers_by_hand(weights: Path) -> None:
     read = read_attentive_chrome(weights, TRACKS, BINS)
-    assert read.shape == (5 + 55_681,)
+    assert read.shape == (WEIGHTS,)
     tracks = coverage(3)
     odds = read_out_marks(tracks, read)
     for window in range(3):

@@ -210,7 +210,7 @@ def test_another_readout_drops_what_was_read_out(copy: Store) -> None:
 def test_stages_are_filled_only_where_they_are_named() -> None:
     assert selected_stages([]) == list(STAGES)
     assert selected_stages(["ism_tss", "eqtl", "ism_window"]) == ["eqtl", "ism_window", "ism_tss"]
-    with pytest.raises(UsageError, match=r"the stages are windows, .*, statistics, gradient, ism_window, ism_tss$"):
+    with pytest.raises(UsageError, match=r"the stages are windows, .*, attention, gradient, ism_window, ism_tss$"):
         selected_stages(["ism"])
 
 

@@ -22,10 +22,10 @@ def command(
         ),
     ] = None,
     store: FolderOption = DEFAULT_STORE,
-    model: Annotated[str, typer.Option("--model", "-m", help="enformer, xpresso, cnn, predixcan, or a plugin's.")] = "",
+    model: Annotated[str, typer.Option("--model", "-m", help="One of those that pdstore models lists.")] = "",
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", "-w", help="The model's weights: a file; for enformer also a folder or a hub name."),
+        typer.Option("--weights", "-w", help="The model's weights: a file; a folder; of some a name on the hub."),
     ] = None,
     genes: Annotated[
         str | None, typer.Option("--genes", help="Only these genes: symbols or ids, separated by commas.")

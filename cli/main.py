@@ -54,10 +54,10 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
-            said = {
+            said: dict[Callable[..., None], str] = {
                 fill.command: fill.INTERRUPTED,
                 migrate.command: migrate.INTERRUPTED,
-                train.predixcan: train.INTERRUPTED,
+                **dict.fromkeys((train.predixcan, *train.NETWORKS.values()), train.INTERRUPTED),
             }
             note(said.get(command, "interrupted; nothing half-done was kept"))
             if "distributed" not in sys.modules:

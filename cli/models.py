@@ -34,6 +34,8 @@ def command(
 
     if weights is not None and model is None:
         raise UsageError("of which model are these weights? Name it: pdstore models MODEL --weights FILE")
+    if model in READOUTS_OF_TRACKS and weights is not None:
+        raise UsageError(f"{model} is a readout: fill --readout {model} --readout-weights {weights} reads its weights")
     if model is not None and weights is not None:
         # Names that there are not end here.
         model_class(model)

@@ -1,5 +1,6 @@
 """pdstore train: models of what a store holds."""
 
+from collections.abc import Callable
 from math import isnan
 from pathlib import Path
 from typing import Annotated, Literal
@@ -111,6 +112,8 @@ def readout(
 
     report = train_readout(store, output, model, folds, seed, target, people)
     used = f"{output}: {report.tracks_used:,} of {report.tracks:,} tracks with a weight"
+    if not report.tracks_used:
+        note("no track has a weight: the readout is the same number for everybody")
     if target == "mean":
         typer.echo(f"{used}; R over {report.genes:,} genes, each left out, {_r(report.held_out_r)}")
     else:
@@ -120,10 +123,13 @@ def readout(
         )
 
 
-app.command()(cnn)
-app.command("attentive-chrome")(attentive_chrome)
-for _name in ("dream-cnn", "dream-rnn", "dream-attn"):
-    app.command(_name)(dream(_name))
+NETWORKS: dict[str, Callable[..., None]] = {
+    "cnn": cnn,
+    "attentive-chrome": attentive_chrome,
+    **{name: dream(name) for name in ("dream-cnn", "dream-rnn", "dream-attn")},
+}
+for _name, _command in NETWORKS.items():
+    app.command(_name)(_command)
 
 
 def _r(value: float) -> str:

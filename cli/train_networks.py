@@ -1,6 +1,6 @@
 """pdstore train cnn, dream-cnn, dream-rnn, dream-attn and attentive-chrome: networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -42,6 +42,7 @@ Curves = Annotated[
 
 
 def cnn(
+    context: typer.Context,
     output: OutputOption,
     store: StoreOption = DEFAULT_STORE,
     validation_contigs: ValidationContigs = None,
@@ -98,6 +99,8 @@ def cnn(
 
     if target == "mean" and (people is not None or start is not None):
         raise UsageError("--people and --start are for --target differential: add it, or leave them out")
+    if start is not None:
+        _refuse(context, _SIZES, "window and sizes are those of --start")
     offset = window // 2 if tss_offset is None else tss_offset
     begun = None if start is None else Cnn.load(start, device=device)
     config = CnnConfig(window, offset, strand, kernels, kernel_width, pool, hidden) if begun is None else begun.config
@@ -181,6 +184,7 @@ def dream(name: str) -> Callable[..., None]:
     """The command of a named network of the DREAM challenge."""
 
     def command(
+        context: typer.Context,
         output: OutputOption,
         store: StoreOption = DEFAULT_STORE,
         sequences: Annotated[
@@ -264,6 +268,8 @@ def dream(name: str) -> Callable[..., None]:
             raise UsageError(
                 "folds, --upstream and --final classes are for --sequences: give a table, or leave them out"
             )
+        if sequences is not None:
+            _refuse(context, ("store",), "a table is trained on with --sequences")
         final = final or ("value" if sequences is None else "classes")
         read = None
         if sequences is not None:
@@ -271,6 +277,8 @@ def dream(name: str) -> Callable[..., None]:
                 sequences, window, upstream, CLASSES - 1 if final == "classes" else float("inf")
             )
             window = read.letters.shape[1]
+            if read.shorter:
+                note(f"sequences that are shorter than {window:,} bases, with N before them: {read.shorter:,}")
         window = window or 2_114
         offset = window // 2 if tss_offset is None else tss_offset
         own = NAMED[name]
@@ -290,7 +298,7 @@ def dream(name: str) -> Callable[..., None]:
                 report = train_on_sequences(read, output, progress, model, config, folds, settings, curves)
         _say(output, report, "genes" if read is None else "sequences")
         if found != name:
-            note(f"with other parts than {name}'s it is filled with as --model {found}")
+            note(f"its parts or sizes are not {name}'s: fill with it by --model {found}")
 
     command.__doc__ = f"""Train {name.upper().replace("ATTN", "Attn")} on genes of a store, or on sequences.
 
@@ -304,11 +312,26 @@ def dream(name: str) -> Callable[..., None]:
     return command
 
 
+_SIZES = ("window", "tss_offset", "strand", "kernels", "kernel_width", "pool", "hidden")
+
+
+def _refuse(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Raise `UsageError` where one of some options stands in the command."""
+    from pdstore.errors import UsageError
+
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{why}: leave --{name.replace('_', '-')} out")
+
+
 def _say(output: Path, report: "NetworkReport", examples: str) -> None:
     if report.epochs_before:
         note(f"epochs done before: {report.epochs_before:,}")
     if report.not_measured:
         note(f"genes without measured expression, left out: {report.not_measured:,}")
+    if not report.validation:
+        note(f"no {examples} choose the epoch: it is that of the lowest loss of those that were trained on")
     if report.overlapping and examples == "genes":
         note(f"training genes whose windows overlap one of the other genes': {report.overlapping:,}; R may be too high")
     elif report.overlapping:

@@ -186,7 +186,8 @@ def train_on_sequences(
     check_device(settings.device)
     parts = [_in_folds(sequences, names, option) for names, option in zip(folds, ("validation", "test"), strict=True)]
     if (parts[0] & parts[1]).any():
-        raise UsageError("a fold is in both parts, validation and test: name it in one")
+        both = ", ".join(sorted(set(folds[0]) & set(folds[1])))
+        raise UsageError(f"fold {both} is in both parts, validation and test: name it in one")
     validation, test = (np.flatnonzero(part) for part in parts)
     training = np.flatnonzero(~parts[0] & ~parts[1])
     _require_examples(len(training), "sequences")

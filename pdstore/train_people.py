@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pdstore.errors import UsageError
+from pdstore.errors import MissingDataError, UsageError
 from pdstore.fill import Observer
 from pdstore.models.device import check_device
 from pdstore.models.trained import Config, TrainedModel
@@ -100,6 +100,10 @@ def train_on_people(
     chosen = np.arange(len(names)) if people is None else people_of_file(people, names)
     observed = store.read("expression/observed")
     usable = (~np.isnan(observed[:, chosen])).sum(axis=1) >= FEWEST_PEOPLE
+    if not usable.any():
+        raise MissingDataError(
+            f"no gene is measured in {FEWEST_PEOPLE} of the people to train on, who are {len(chosen):,}: name more"
+        )
     training, validation, test = genes_of_parts(store, split, usable, 1)
     from pdstore.people_task import PeopleTask
 

@@ -35,7 +35,7 @@ class ReadoutReport:
         Genes it was trained on, tracks, and tracks with a weight.
     held_out_r : float
         Of genes that a model was trained without: R over genes between mean expression and prediction; of differences
-        the mean over genes of R over people.
+        the mean over genes of R over people. NaN where no track has a weight.
     people, people_left_out : int
         Of differences: who was trained on, at most so many of them at each gene; and who was not.
     left_out_r : float
@@ -122,13 +122,15 @@ def train_readout(
     used = int(np.count_nonzero(fit.weight[0]))
     if target == "mean":
         held_out = fit.target_mean[fold] + fit.out_of_fold
-        return ReadoutReport(found, len(tracks), used, float(pearson_r(held_out, samples.target)))
+        # Means of the other genes alone would be low where a gene is high.
+        r = float(pearson_r(held_out, samples.target)) if used else np.nan
+        return ReadoutReport(found, len(tracks), used, r)
     left_out = np.setdiff1d(everybody, chosen)
     return ReadoutReport(
         genes=found,
         tracks=len(tracks),
         tracks_used=used,
-        held_out_r=_mean_r(fit.out_of_fold, samples),
+        held_out_r=_mean_r(fit.out_of_fold, samples) if used else np.nan,
         people=len(chosen),
         people_left_out=len(left_out),
         left_out_r=_r_of_people(store, group, np.unique(samples.gene), left_out, fit),

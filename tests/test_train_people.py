@@ -178,7 +178,7 @@ def test_what_cannot_be_is_refused(unfilled: Path, config: CnnConfig, tmp_path: 
         train(unfilled, tmp_path / "a", config, people_at_once=1)
     few = tmp_path / "few.txt"
     few.write_text("".join(most_people.read_text().splitlines(keepends=True)[:9]))
-    with pytest.raises(MissingDataError, match="0 genes with expression are left to train on: at least 1"):
+    with pytest.raises(MissingDataError, match="measured in 10 of the people to train on, who are 9: name more"):
         train(unfilled, tmp_path / "a", config, people=few)
     few.write_text("nobody\n")
     with pytest.raises(InputError, match="line 1: nobody of the store has this name"):

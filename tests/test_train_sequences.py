@@ -98,7 +98,7 @@ def test_folds_that_cannot_be_are_refused_and_sequences_in_two_parts_counted(
             train_on_sequences(of, tmp_path / "no", Silent(), Dream, CONFIG, folds, SETTINGS)
 
     refused("--test-folds 9: no sequence is there; the folds are 0, 1, 2, 3", ((), ("9",)))
-    refused("a fold is in both parts", (("1",), ("1",)))
+    refused("fold 1 is in both parts", (("1",), ("1",)))
     refused("--validation-folds 1: the sequences have no third column", (("1",), ()), sequences._replace(fold=None))
     refused("0 sequences are left to train on: at least 5", (("0", "1"), ("2", "3")))
     letters = sequences.letters.copy()
@@ -123,7 +123,7 @@ def test_the_commands_train_on_sequences_and_on_genes_and_say_what_fills(
         r"120 sequences, epoch [12] of 2; R over 0 validation sequences -, over 120 test sequences -?\d",
         on_sequences.stdout,
     )
-    assert "it is filled with as --model dream" in on_sequences.stderr
+    assert "fill with it by --model dream" in on_sequences.stderr
     on_genes = pdstore(
         "train",
         "dream-attn",

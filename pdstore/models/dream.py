@@ -124,7 +124,7 @@ class Dream(TrainedModel[DreamConfig]):
         reference="Rafi et al. 2024, Nature Biotechnology, doi:10.1038/s41587-024-02414-w",
     )
     config_class = DreamConfig
-    batch_size = 16
+    largest_batch = 16
 
     @classmethod
     def checked(cls, path: Path, config: DreamConfig) -> DreamConfig:

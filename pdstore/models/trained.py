@@ -80,12 +80,14 @@ class TrainedModel(Generic[Config]):
     name: ClassVar[str]
     takes: ClassVar[frozenset[str]] = frozenset()
     config_class: ClassVar[type[Any]]
-    batch_size = 64
+    largest_batch: ClassVar[int] = 64
 
     def __init__(self, config: Config, network: "TrainableNetwork", device: str, weights_digest: str) -> None:
         self.config = config
         self.description = _description(config)
         self.weights_digest = weights_digest
+        # What fits in memory with gradients fits without.
+        self.batch_size = min(self.largest_batch, config.windows_at_once)
         self.network = network.to(device).eval()
         self._device = device
 

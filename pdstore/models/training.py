@@ -185,6 +185,11 @@ class Training:
                 losses.append(self._step(step))
         of_validation = self._loss(self._task.validation) if len(self._task.validation) else np.nan
         done = Epoch(len(self.history) + 1, sum(losses) / len(losses), of_validation)
+        if not np.isfinite(sum(losses)):
+            raise JobError(
+                f"{self._config.model}: training diverged, the loss of epoch {done.number} is no number: try a lower "
+                f"learning rate than {self._settings.learning_rate:g}"
+            )
         self.history.append(done)
         if self.best is done:
             self._best = self._weights()
@@ -248,7 +253,7 @@ class Training:
             shown = ", ".join(
                 f"other {name}"
                 if len(expected.get(name, "")) > _LONGEST
-                else f"{name} {settings.get(name, 'none')}, now {expected.get(name, 'none')}"
+                else f"{name} {settings.get(name, 'none')[:_LONGEST]}, now {expected.get(name, 'none')}"
                 for name in differing
             )
             raise UsageError(f"{path} was begun otherwise ({shown}): train with the same, or remove it first")
@@ -266,7 +271,7 @@ class Training:
         free = {"epochs", "patience", "device"} - ({"epochs"} if self._schedule is not None else set())
         settings = {name: str(value) for name, value in asdict(self._settings).items() if name not in free}
         config = {name: str(value) for name, value in asdict(cast(Any, self._config)).items()}
-        named = {"model": self._config.model, "first weights": self._started, **config, **settings}
+        named = {"target": "mean", "model": self._config.model, "first weights": self._started, **config, **settings}
         return {**{name.replace("_", " "): value for name, value in named.items()}, **self._task.settings}
 
     def _step(self, step: NDArray[np.int64]) -> float:

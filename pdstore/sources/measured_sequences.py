@@ -25,11 +25,14 @@ class MeasuredSequences(NamedTuple):
         Measured.
     fold : ndarray of object (str), shape (sequences,), or None
         The third column, where there is one.
+    shorter : int
+        Sequences with N before them.
     """
 
     letters: NDArray[np.uint8]
     expression: NDArray[np.float64]
     fold: NDArray[np.object_] | None
+    shorter: int = 0
 
 
 def read_measured_sequences(
@@ -63,16 +66,19 @@ def read_measured_sequences(
     columns = 0
     for number, line in read_lines(existing_file(path, "sequences")):
         where = f"sequences {path}, line {number}"
+        if not line.strip():
+            raise InputError(f"{where}: is empty")
         fields = line.split("\t")
         if len(fields) not in (2, 3) or (columns and len(fields) != columns):
             expected = f"{columns} as before" if columns else "2 or 3: sequence, expression, fold"
-            raise InputError(f"{where}: {len(fields)} columns separated by tabs, expected {expected}")
+            commas = "; separate them by tabs, not commas" if len(fields) == 1 and "," in line else ""
+            raise InputError(f"{where}: {len(fields)} columns separated by tabs, expected {expected}{commas}")
         columns = len(fields)
         sequence = fields[0]
         other = _OTHER.search(sequence)
         if other is not None:
             hint = "; make it upper case" if other[0].upper() in "ACGTN" else ""
-            if number == 1 and re.search(r"[^ACGTNacgtn]", sequence):
+            if number == 1 and not _is_number(fields[1]):
                 hint = "; there must be no header"
             raise InputError(f"{where}, base {other.start() + 1}: {other[0]!r}, expected A, C, G, T or N{hint}")
         if not sequence:
@@ -87,23 +93,33 @@ def read_measured_sequences(
         folds.append(fields[2].strip() if columns == 3 else "")
     if not rows:
         raise InputError(f"sequences {path}: is empty")
-    letters = _aligned(rows, upstream.encode(), window or len(upstream) + len(rows[0]))
-    return MeasuredSequences(letters, np.array(expression), np.array(folds, dtype=object) if columns == 3 else None)
+    kept = window or len(upstream) + len(rows[0])
+    return MeasuredSequences(
+        letters=_aligned(rows, upstream.encode(), kept),
+        expression=np.array(expression),
+        fold=np.array(folds, dtype=object) if columns == 3 else None,
+        shorter=sum(len(upstream) + len(row) < kept for row in rows),
+    )
 
 
 def _expression(text: str, highest: float, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"{where}: expression {text[:30]!r} is not a number") from None
-    if not math.isfinite(value):
-        raise InputError(f"{where}: expression {text!r}: leave such sequences out")
+    if not _is_number(text) or not math.isfinite(float(text)):
+        raise InputError(f"{where}: expression {text[:30]!r} is not a number; leave what is not measured out")
+    value = float(text)
     if highest < math.inf and not 0 <= value <= highest:
         raise InputError(
             f"{where}: expression {text} is not one of the yeast's classes, 0 to {highest:.0f}: train with --final "
             "value"
         )
     return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _aligned(rows: list[bytes], upstream: bytes, window: int) -> NDArray[np.uint8]:

@@ -301,6 +301,8 @@ def test_held_out_genes_do_not_train_and_are_what_progress_reports() -> None:
 
 def test_training_that_collapses_is_an_error() -> None:
     onehot, expression = toy()
+    with pytest.raises(JobError, match=r"loss of epoch 1 is no number: try a lower learning rate than 1e\+20"):
+        train_on(onehot, expression, TrainingSettings(epochs=5, learning_rate=1e20))
     with pytest.raises(JobError, match="collapsed"):
         train_on(onehot, expression, TrainingSettings(epochs=5, learning_rate=50.0), replace(TINY, hidden=1))
 

@@ -22,6 +22,7 @@ def test_sequences_expression_and_folds_are_read(tmp_path: Path) -> None:
     assert found.expression.tolist() == [11, 3.25]
     assert found.fold is not None
     assert found.fold.tolist() == ["a", "b"]
+    assert found.shorter == 0
     path.write_bytes(b"ACGTN\t-1e3\n")
     assert read_measured_sequences(path).fold is None
 
@@ -29,6 +30,7 @@ def test_sequences_expression_and_folds_are_read(tmp_path: Path) -> None:
 def test_the_last_bases_are_kept_and_others_stand_before(tmp_path: Path) -> None:
     path = tmp_path / "promoters.tsv"
     path.write_text("ACGT\t1\nA\t2\nACGTACGT\t3\n")
+    assert (read_measured_sequences(path, 6).shorter, read_measured_sequences(path, 6, "GGCC").shorter) == (2, 1)
     assert text(read_measured_sequences(path, 6).letters) == ["NNACGT", "NNNNNA", "GTACGT"]
     assert text(read_measured_sequences(path, 6, "GGCC").letters) == ["CCACGT", "NGGCCA", "GTACGT"]
     path.write_text("ACGT\t1\nAAAA\t2\n")
@@ -52,11 +54,14 @@ def test_the_yeasts_construct_lies_in_150_bases(tmp_path: Path) -> None:
         ("ACGT\t1\nACRT\t2\n", "line 2, base 3: 'R', expected A, C, G, T or N$"),
         ("seq\tvalue\nACGT\t1\n", "line 1, base 1: 's', expected .*; there must be no header"),
         ("ACGT\t1\nACGTA\t2\n", "line 2: 5 bases, but line 1 has 4; with --window"),
-        ("ACGT\tnan\n", "line 1: expression 'nan': leave such sequences out"),
+        ("ACGT\tnan\n", "line 1: expression 'nan' is not a number; leave what is not measured out"),
+        ("ACGT\tNA\n", "line 1: expression 'NA' is not a number; leave what is not measured out"),
+        ("ACRT\t1\n", "line 1, base 3: 'R', expected A, C, G, T or N$"),
+        ("ACGT,1\n", "line 1: 1 columns separated by tabs, expected 2 or 3: .*; separate them by tabs, not commas"),
         ("ACGT\tinf\n", "line 1: expression 'inf'"),
         ("ACGT\thigh\n", "line 1: expression 'high' is not a number"),
         ("ACGT\t1\n\t2\n", "line 2: no sequence"),
-        ("ACGT\t1\n\nACGT\t2\n", "line 2: 1 columns separated by tabs, expected 2 as before"),
+        ("ACGT\t1\n\nACGT\t2\n", "line 2: is empty"),
         ("ACGT 1\n", "line 1: 1 columns separated by tabs, expected 2 or 3"),
         ("ACGT\t1\ta\nACGT\t2\n", "line 2: 2 columns separated by tabs, expected 3 as before"),
         ("ACGT\t17.5\n", "line 1: expression 17.5 is not one of the yeast's classes, 0 to 17: train with --final"),

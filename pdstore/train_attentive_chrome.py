@@ -11,6 +11,7 @@ from pdstore.errors import MissingDataError, UsageError
 from pdstore.fill import Observer
 from pdstore.models.attentive_chrome import AttentiveChromeConfig, pick_marks
 from pdstore.models.device import check_device
+from pdstore.models.trained import Trained
 from pdstore.query import chosen_model
 from pdstore.store import Store, genes_written, open_store
 from pdstore.train_network import Made, Split, genes_of_parts, trained_network
@@ -116,7 +117,8 @@ def train_attentive_chrome(
     to_validate, to_test = np.arange(len(training), learnt), np.arange(learnt, len(genes))
     config = AttentiveChromeConfig(marks, bins)
     task = WindowTask(windows[:learnt], high[:learnt], bins, to_validate, centred=False)
-    network, run, before = trained_network(made, config.model, config, task, settings, observer)
+    on: Trained = {"target": "expression above the median", "genes": len(training)}
+    network, run, before = trained_network(made, config.model, config, task, settings, observer, on)
     return ChromeReport(
         marks=marks,
         training=len(training),

@@ -14,7 +14,7 @@ from pdstore.errors import InputError, MissingDataError, UnknownGeneError, Usage
 from pdstore.fill import Observer, selected_genes
 from pdstore.haplotypes.onehot import one_hot
 from pdstore.models.device import check_device
-from pdstore.models.trained import Config, NetworkConfig, TrainedModel, longer, serialised
+from pdstore.models.trained import Config, NetworkConfig, Trained, TrainedModel, longer, serialised
 from pdstore.sources.measured_sequences import MeasuredSequences
 from pdstore.sources.text import check_new_file, existing_file, new_file, read_lines, replacing_file
 from pdstore.stages.gene_window import read_reference_around
@@ -141,8 +141,9 @@ def train_on_genes(
     from pdstore.models.window_task import WindowTask
 
     task = WindowTask(onehot[:learnt], mean[rows[:learnt]], config.window.length, to_validate, shift)
-    network, run, before = trained_network(made, model.name, config, task, settings, observer)
-    trained = model.of(config, network, settings.device)
+    on: Trained = {"target": "mean expression", "genes": len(training)}
+    network, run, before = trained_network(made, model.name, config, task, settings, observer, on)
+    trained = model.of(config, network, settings.device, on)
     within = onehot[:, shift : shift + config.window.length]
     return NetworkReport(
         training=len(training),
@@ -202,8 +203,9 @@ def train_on_sequences(
         np.arange(len(training), len(rows)),
         centred=getattr(config, "final", "value") == "value",
     )
-    network, run, before = trained_network(made, model.name, config, task, settings, observer)
-    trained = model.of(config, network, settings.device)
+    on: Trained = {"target": "sequences", "sequences": len(training)}
+    network, run, before = trained_network(made, model.name, config, task, settings, observer, on)
+    trained = model.of(config, network, settings.device, on)
     held_out = {letters[row].tobytes() for row in (*validation, *test)}
     return NetworkReport(
         training=len(training),
@@ -237,6 +239,7 @@ def trained_network(
     task: "Task",
     settings: "TrainingSettings",
     observer: Observer,
+    trained: Trained,
     start: "TrainableNetwork | None" = None,
 ) -> "tuple[TrainableNetwork, Training, int]":
     """Train from the beginning or from a checkpoint, and write files.
@@ -245,6 +248,8 @@ def trained_network(
     ----------
     model : str
         Its name, for the figure.
+    trained : mapping
+        What it is trained on, as the weights file says.
     start : TrainableNetwork, optional
         Whose weights the training begins with, rather than with those of chance.
 
@@ -278,7 +283,7 @@ def trained_network(
 
         draw_losses(run.history, run.best.number, model, made.curves)
     with new_file(made.path) as unfinished:
-        unfinished.write_bytes(serialised(config, network))
+        unfinished.write_bytes(serialised(config, network, trained))
     made.checkpoint.unlink()
     return network, run, before
 

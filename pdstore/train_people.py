@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pdstore.errors import MissingDataError, UsageError
 from pdstore.fill import Observer
 from pdstore.models.device import check_device
-from pdstore.models.trained import Config, TrainedModel
+from pdstore.models.trained import Config, Trained, TrainedModel
 from pdstore.personal import people_of_file
 from pdstore.store import Store, open_store
 from pdstore.train_network import Made, Split, genes_of_parts, overlapping_windows, trained_network
@@ -111,8 +111,9 @@ def train_on_people(
     to_validate = np.arange(len(training), len(genes))
     task = PeopleTask(store, config, genes, to_validate, chosen, people_at_once, shift)
     begun = None if start is None else start.network
-    network, run, before = trained_network(made, model.name, config, task, settings, observer, begun)
-    trained = model.of(config, network, settings.device)
+    on: Trained = {"target": "differences between people", "genes": len(training), "people": len(chosen)}
+    network, run, before = trained_network(made, model.name, config, task, settings, observer, on, begun)
+    trained = model.of(config, network, settings.device, on)
     left_out = np.setdiff1d(np.arange(len(names)), chosen)
     return PeopleReport(
         training=len(training),

@@ -148,6 +148,8 @@ def test_it_mends_signs_of_people_that_it_has_not_seen(
         assert r_over_people(model, store, gene, left_out) == pytest.approx(r[-1], abs=1e-5)
     assert report.left_out_r == pytest.approx(np.mean(r), abs=1e-5)
     assert min(r) > 0.4
+    assert model.trained == {"target": "differences between people", "genes": 5, "people": everybody - len(left_out)}
+    assert model.description.options["trained_people"] == everybody - len(left_out)
     # And the fill has the same.
     filled = open_store(shutil.copytree(unfilled, tmp_path / "s.zarr"), "r+")
     fill_now(filled, ModelReference("cnn", path), genes[:1])

@@ -136,7 +136,9 @@ def read_attentive_chrome(path: Path, track_names: Sequence[str], bins: int) -> 
     InputError
         The store lacks a track, or has another number of bins.
     """
-    config = read_config(existing_weights(path, AttentiveChromeConfig.model), AttentiveChromeConfig, "attentive-chrome")
+    config, _ = read_config(
+        existing_weights(path, AttentiveChromeConfig.model), AttentiveChromeConfig, "attentive-chrome"
+    )
     if config.bins != bins:
         raise InputError(
             f"{path}: trained on {config.bins} bins, but the store holds {bins}: fill with as many, --bins"

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -55,6 +57,12 @@ class WindowConfig(NetworkConfig, Protocol):
 _LONGEST_WINDOW = 100_000_000
 """bp: no contig of a mammal is three times as long."""
 
+_MOST_TRAINED = 20
+
+Trained = Mapping[str, str | int]
+NOTHING: Trained = MappingProxyType({})
+"""Nothing is known of what a network was trained on."""
+
 AnyConfig = TypeVar("AnyConfig", bound=NetworkConfig)
 Config = TypeVar("Config", bound=WindowConfig)
 
@@ -65,7 +73,9 @@ def longer(window: WindowSpec, shift: int) -> WindowSpec:
 
 
 class TrainedModel(Generic[Config]):
-    """A network that was trained here as a `SequenceModel`: one bin of one track, whose options are the config.
+    """A network that was trained here as a `SequenceModel`: one bin of one track.
+
+    The options of its description are the config, and what it was trained on, as ``trained_…``.
 
     Attributes
     ----------
@@ -73,6 +83,8 @@ class TrainedModel(Generic[Config]):
         Window and sizes.
     network : TrainableNetwork
         The network.
+    trained : mapping
+        What it was trained on, as its weights file says.
     weights_digest : str
         SHA-256 of the weights file, whether it is read or yet to be saved.
     """
@@ -82,9 +94,11 @@ class TrainedModel(Generic[Config]):
     config_class: ClassVar[type[Any]]
     largest_batch: ClassVar[int] = 64
 
-    def __init__(self, config: Config, network: "TrainableNetwork", device: str, weights_digest: str) -> None:
-        self.config = config
-        self.description = _description(config)
+    def __init__(
+        self, config: Config, network: "TrainableNetwork", device: str, weights_digest: str, trained: Trained
+    ) -> None:
+        self.config, self.trained = config, trained
+        self.description = _description(config, trained)
         self.weights_digest = weights_digest
         # What fits in memory with gradients fits without.
         self.batch_size = min(self.largest_batch, config.windows_at_once)
@@ -96,7 +110,7 @@ class TrainedModel(Generic[Config]):
         cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu"
     ) -> ModelDescription:
         """One bin of one track; shapes of all tensors are held against the file's own config."""
-        path, config = cls._read(weights)
+        path, config, trained = cls._read(weights)
         import torch
 
         from pdstore.models.trainable import check_tensors
@@ -109,7 +123,7 @@ class TrainedModel(Generic[Config]):
                 f"{path}: there is no network of its sizes ({str(error).splitlines()[0][:100]})"
             ) from error
         check_tensors(path, network)
-        return _description(config)
+        return _description(config, trained)
 
     @classmethod
     def digest(cls, weights: Path | None) -> str:
@@ -120,19 +134,20 @@ class TrainedModel(Generic[Config]):
     def load(cls, weights: Path | None, options: ModelOptions = NO_OPTIONS, device: str = "cpu") -> Self:
         """Read it from its safetensors file."""
         cls.describe(weights, options, device)
-        path, config = cls._read(weights)
+        path, config, trained = cls._read(weights)
         import safetensors.torch
         import torch
 
         with torch.random.fork_rng(devices=[]):
             network = config.network()
         network.load_state_dict(safetensors.torch.load_file(path))
-        return cls(config, network, device, weights_sha256(path))
+        return cls(config, network, device, weights_sha256(path), trained)
 
     @classmethod
-    def of(cls, config: Config, network: "TrainableNetwork", device: str) -> Self:
+    def of(cls, config: Config, network: "TrainableNetwork", device: str, trained: Trained = NOTHING) -> Self:
         """The model of a network that is trained."""
-        return cls(config, network, device, hashlib.sha256(serialised(config, network)).hexdigest())
+        digest = hashlib.sha256(serialised(config, network, trained)).hexdigest()
+        return cls(config, network, device, digest, trained)
 
     @classmethod
     def window_of(cls, weights: Path | None) -> WindowSpec:
@@ -140,12 +155,13 @@ class TrainedModel(Generic[Config]):
         return cls._read(weights)[1].window
 
     @classmethod
-    def _read(cls, weights: Path | None) -> tuple[Path, Config]:
-        """A weights file, and its config without its tensors."""
+    def _read(cls, weights: Path | None) -> tuple[Path, Config, Trained]:
+        """A weights file, its config and what it was trained on, without its tensors."""
         if weights is None:
             raise ModelError(f"{cls.name}: --weights is needed, because its window is stored in its weights")
         path = existing_weights(weights, cls.name)
-        return path, cls.checked(path, read_config(path, cls.config_class, cls.name))
+        config, trained = read_config(path, cls.config_class, cls.name)
+        return path, cls.checked(path, config), trained
 
     @classmethod
     def checked(cls, path: Path, config: Config) -> Config:
@@ -155,7 +171,7 @@ class TrainedModel(Generic[Config]):
     def save(self, path: Path) -> None:
         """Write weights and config as one safetensors file, whole or not at all."""
         partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(serialised(self.config, self.network))
+        partial.write_bytes(serialised(self.config, self.network, self.trained))
         os.replace(partial, path)
 
     def predict(self, onehot: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -207,8 +223,14 @@ class TrainedModel(Generic[Config]):
         return weighted_gradient(outputs, onehot, weights, self._device)
 
 
-def read_config(path: Path, kind: type[AnyConfig], model: str) -> AnyConfig:
-    """The config of a weights file, without its tensors; raises `ModelError` where it has none, or another model's."""
+def read_config(path: Path, kind: type[AnyConfig], model: str) -> tuple[AnyConfig, Trained]:
+    """The config of a weights file, and what it was trained on; no tensor is read.
+
+    Raises
+    ------
+    ModelError
+        It has none, or another model's.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -226,11 +248,18 @@ def read_config(path: Path, kind: type[AnyConfig], model: str) -> AnyConfig:
     expected = str(kind.model)
     if of != expected:
         raise ModelError(f"{path}: weights of the model {of!r}, expected {expected!r}")
+    trained = found.pop("trained", {})
+    if not (
+        isinstance(trained, dict)
+        and len(trained) <= _MOST_TRAINED
+        and all(name.isidentifier() and type(of) in (str, int) and len(str(of)) < 100 for name, of in trained.items())
+    ):
+        raise ModelError(f"{path}: what it was trained on is {repr(trained)[:100]}, expected a few names and values")
     names = {field.name for field in fields(kind)}
     if found.keys() != names:
         raise ModelError(f"{path}: its config has {', '.join(sorted(found))}, expected {', '.join(sorted(names))}")
     try:
-        return kind(**found)
+        return kind(**found), trained
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
 
@@ -248,12 +277,13 @@ def check_window(config: NetworkConfig, length: Any, tss_offset: Any, strand: An
         raise ModelError(f"{config.model}: tss_offset is {tss_offset!r}, expected 0 to {length - 1}")
 
 
-def serialised(config: NetworkConfig, network: "TrainableNetwork") -> bytes:
+def serialised(config: NetworkConfig, network: "TrainableNetwork", trained: Trained = NOTHING) -> bytes:
     """The weights file of a network."""
     from pdstore.models.trainable import serialise
 
-    return serialise({"model": config.model, **asdict(config)}, network)
+    return serialise({"model": config.model, **asdict(config), "trained": dict(trained)}, network)
 
 
-def _description(config: WindowConfig) -> ModelDescription:
-    return ModelDescription(config.window, 1, ("expression",), "sum", asdict(config))
+def _description(config: WindowConfig, trained: Trained) -> ModelDescription:
+    options = {**asdict(config), **{f"trained_{name}": value for name, value in trained.items()}}
+    return ModelDescription(config.window, 1, ("expression",), "sum", options)

@@ -198,6 +198,8 @@ def test_weights_without_or_with_a_broken_config_are_refused(weights: Path) -> N
         (json.dumps(config | {"pool": "13"}), ["pool is '13'"]),
         (json.dumps(config | {"window_length": 14}), ["tss_offset is 14", "0 to 13"]),
         (json.dumps(config | {"window_length": 15}), ["15 bp", "pool of 13"]),
+        (json.dumps(config | {"trained": {"on": [1]}}), ["trained on is", "expected a few names"]),
+        (json.dumps(config | {"trained": "x"}), ["trained on is 'x'"]),
         (json.dumps(config | {"strand": "both"}), ["'both'", "'gene'"]),
         (json.dumps(config | {"strand": ["gene"]}), ["['gene']", "'gene'"]),
         (json.dumps(config | {"window_length": 10**20}), ["window_length is 100000", "100,000,000"]),

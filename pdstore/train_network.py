@@ -230,6 +230,11 @@ class Made:
         self.checkpoint = path.with_name(f".{path.name}.partial")
         for file in (path, *([] if curves is None else [curves])):
             check_new_file(file)
+        if curves is not None:
+            # Now, rather than after hours of training.
+            from pdstore.figures.style import check_ending
+
+            check_ending(curves)
 
 
 def trained_network(

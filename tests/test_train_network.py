@@ -181,6 +181,11 @@ def test_the_command_trains_draws_and_says_what_came_of_it(pdstore: Program, unf
     again = pdstore("train", "cnn", "-s", unfilled, "-o", path, *sizes.split())
     assert again.returncode == 2
     assert "exists already; name another file" in again.stderr
+    drawn = pdstore(
+        "train", "cnn", "-s", unfilled, "-o", tmp_path / "b", "--curves", tmp_path / "x.bmp", *sizes.split()
+    )
+    assert drawn.returncode == 2
+    assert "the ending says how it is drawn: .png, .svg, .pdf" in " ".join(drawn.stderr.split())
     wrong = pdstore("train", "cnn", "-s", unfilled, "-o", tmp_path / "b", "--window", "50", "--pool", "100")
     assert wrong.returncode == 2
     assert "too short" in wrong.stderr

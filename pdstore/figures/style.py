@@ -150,6 +150,14 @@ def _note_below(figure: Figure, *lines: str) -> None:
     figure.supxlabel(text, x=0.01, ha="left", fontsize=5.5, color=FAINT)
 
 
+def check_ending(path: Path) -> str:
+    """The ending of a figure's file, without the dot; raises `UsageError` where it is none of `ENDINGS`."""
+    ending = path.suffix.removeprefix(".").lower()
+    if ending not in ENDINGS:
+        raise UsageError(f"{path}: the ending says how it is drawn: .{', .'.join(ENDINGS)}")
+    return ending
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, as the ending of `path` says, whole or not at all; a file that is there is replaced.
 
@@ -158,9 +166,7 @@ def save(figure: Figure, path: Path) -> None:
     UsageError
         The ending is none of `ENDINGS`.
     """
-    ending = path.suffix.removeprefix(".").lower()
-    if ending not in ENDINGS:
-        raise UsageError(f"{path}: the ending says how it is drawn: .{', .'.join(ENDINGS)}")
+    ending = check_ending(path)
     # No date: the same store gives the same file.
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with replacing_file(path) as partial, _styled():

@@ -16,7 +16,7 @@ INTERRUPTED = "interrupted: what was trained is kept; run the same command to go
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the folds.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of the folds.")]
 
 
 @app.callback()

@@ -32,8 +32,10 @@ Strand = Annotated[
 ]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the examples, at most.")]
 Patience = Annotated[int, typer.Option(min=1, help="End after so many epochs without a lower loss.")]
-Shift = Annotated[int, typer.Option(min=0, help="Shift windows by up to so many bp, at random.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of first weights, and of whatever is by chance.")]
+Shift = Annotated[int, typer.Option(min=0, max=1_000_000, help="Shift windows by up to so many bp, at random.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Of first weights, and of whatever is by chance.")
+]
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1.")]
 _ITS_OWN = "the network's own"
 Curves = Annotated[
@@ -49,7 +51,9 @@ def cnn(
     test_contigs: TestContigs = None,
     validation_genes: ValidationGenes = None,
     test_genes: TestGenes = None,
-    window: Annotated[int, typer.Option(min=1, help="Length of the window, bp, around the TSS.")] = 40_001,
+    window: Annotated[
+        int, typer.Option(min=1, max=100_000_000, help="Length of the window, bp, around the TSS.")
+    ] = 40_001,
     tss_offset: TssOffset = None,
     strand: Strand = "forward",
     kernels: Annotated[int, typer.Option(min=1, help="Kernels of the convolution.")] = 900,
@@ -205,6 +209,7 @@ def dream(name: str) -> Callable[..., None]:
             int | None,
             typer.Option(
                 min=1,
+                max=1_000_000,
                 help="Length of the window, bp: around the TSS, or the last bases of each sequence.",
                 show_default="2114, or the length of the sequences",
             ),
@@ -246,7 +251,9 @@ def dream(name: str) -> Callable[..., None]:
         batch_size: Annotated[
             int | None, typer.Option(min=1, help="Examples a step.", show_default="1024 sequences, 32 genes")
         ] = None,
-        shift: Annotated[int, typer.Option(min=0, help="Shift genes' windows by up to so many bp, at random.")] = 0,
+        shift: Annotated[
+            int, typer.Option(min=0, max=1_000_000, help="Shift genes' windows by up to so many bp, at random.")
+        ] = 0,
         seed: Seed = 0,
         device: Device = "cpu",
         curves: Curves = None,
@@ -283,7 +290,14 @@ def dream(name: str) -> Callable[..., None]:
         offset = window // 2 if tss_offset is None else tss_offset
         own = NAMED[name]
         config = DreamConfig(
-            window, offset, strand, first or own[0], core or own[1], final, channels or own[2], features or own[3]
+            window,
+            offset,
+            strand,
+            first or own[0],
+            core or own[1],
+            final,
+            own[2] if channels is None else channels,
+            own[3] if features is None else features,
         )
         size = batch_size or (32 if read is None else 1_024)
         settings = TrainingSettings(epochs, patience or epochs, learning_rate, size, seed, device)

@@ -22,7 +22,7 @@ from pdstore.stages.gene_window import reaches
 from pdstore.store import Store
 
 _SHOWN = 8
-"""People of a gene whose predictions tell whether a training collapsed."""
+"""Haplotypes of a gene whose predictions tell whether a training collapsed."""
 
 
 class PeopleTask:
@@ -104,14 +104,20 @@ class PeopleTask:
             losses.append(((predicted - predicted.mean()) - (observed - observed.mean())).square().mean())
         return torch.stack(losses).mean()
 
-    def outputs(self, network: TrainableNetwork, examples: NDArray[np.int64], device: str) -> Tensor:
-        """Differences between some people of each gene: shape (examples x people,)."""
+    def spread(self, network: TrainableNetwork, examples: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:
+        """Of some distinct haplotypes of each gene predictions less their mean, and predictions."""
         found = []
         for example in examples:
             of = self._genes[example]
-            predicted = self._predicted(network, of, np.arange(len(of.expression))[:_SHOWN], self._shift, device)
-            found.append(predicted - predicted.mean())
-        return torch.cat(found)
+            onehot = of.haplotypes.onehot(of.row[:_SHOWN])
+            windows = np.ascontiguousarray(onehot[:, self._shift : self._shift + self._positions])
+            found.append(network(torch.from_numpy(windows).to(device).to(torch.float32)))
+        return torch.cat([of - of.mean() for of in found]), torch.cat(found)
+
+    @property
+    def differ(self) -> bool:
+        """Whether people's haplotypes differ at any training gene."""
+        return any(len(self._genes[example].row) > 1 for example in self.training)
 
     def _predicted(
         self, network: TrainableNetwork, of: "People", who: NDArray[np.int64], start: int, device: str

@@ -13,11 +13,12 @@ from pdstore.analysis.correlation import pearson_r
 from pdstore.errors import InputError, MissingDataError, UnknownGeneError, UsageError
 from pdstore.fill import Observer, selected_genes
 from pdstore.haplotypes.onehot import one_hot
+from pdstore.haplotypes.window import WindowSpec
 from pdstore.models.device import check_device
 from pdstore.models.trained import Config, NetworkConfig, Trained, TrainedModel, longer, serialised
 from pdstore.sources.measured_sequences import MeasuredSequences
 from pdstore.sources.text import check_new_file, existing_file, new_file, read_lines, replacing_file
-from pdstore.stages.gene_window import read_reference_around
+from pdstore.stages.gene_window import read_reference_around, window_starts
 from pdstore.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def train_on_genes(
         validation=len(validation),
         test=len(test),
         not_measured=int((~measured).sum()),
-        overlapping=overlapping_windows(store, config.window.length, training, [*validation, *test]),
+        overlapping=overlapping_windows(store, window, training, [*validation, *test]),
         epochs=len(run.history),
         best_epoch=run.best.number,
         epochs_before=before,
@@ -225,11 +226,17 @@ class Made:
     """Files that a training makes; raises `UsageError` where one cannot be made."""
 
     def __init__(self, path: Path, curves: Path | None) -> None:
+        check_new_file(path)
         self.path, self.curves = path, curves
         self.losses = path.with_name(f"{path.name}.epochs.csv")
         self.checkpoint = path.with_name(f".{path.name}.partial")
-        for file in (path, *([] if curves is None else [curves])):
-            check_new_file(file)
+        if not self.checkpoint.exists():
+            # A training that goes on may have been stopped behind it.
+            check_new_file(self.losses)
+        if curves is not None and curves.absolute() in (path.absolute(), self.losses.absolute()):
+            raise UsageError(f"{curves} cannot be both the figure and another file that is made: name another")
+        if curves is not None:
+            check_new_file(curves)
         if curves is not None:
             # Now, rather than after hours of training.
             from pdstore.figures.style import check_ending
@@ -269,7 +276,7 @@ def trained_network(
     if made.checkpoint.exists():
         run.restore(made.checkpoint)
     before = len(run.history)
-    todo = settings.epochs - before
+    todo = max(0, settings.epochs - before)
     observer.step_begins("epochs", "epochs", todo, todo, before)
     while not run.ended:
         run.epoch()
@@ -277,18 +284,20 @@ def trained_network(
         observer.block_done(1, True)
     observer.step_ends()
     network = run.trained(best=True)
+    # Another training may have made it meanwhile: its losses stay.
+    check_new_file(made.path)
     with replacing_file(made.losses) as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["epoch", "training_loss", "validation_loss"])
         for epoch in run.history:
             of = epoch.validation_loss
             writer.writerow([epoch.number, epoch.training_loss, "" if np.isnan(of) else of])
+    with new_file(made.path) as unfinished:
+        unfinished.write_bytes(serialised(config, network, trained))
     if made.curves is not None:
         from pdstore.figures.training import draw_losses
 
         draw_losses(run.history, run.best.number, model, made.curves)
-    with new_file(made.path) as unfinished:
-        unfinished.write_bytes(serialised(config, network, trained))
     made.checkpoint.unlink()
     return network, run, before
 
@@ -388,19 +397,19 @@ def _genes_of(store: Store, path: Path, option: str) -> set[int]:
     return rows
 
 
-def overlapping_windows(store: Store, length: int, training: list[int], others: list[int]) -> int:
+def overlapping_windows(store: Store, window: WindowSpec, training: list[int], others: list[int]) -> int:
     """Training genes whose windows share bases with a window of the others."""
-    contig, tss = store.read("genes/gene_contig"), store.read("genes/gene_tss").astype(np.int64)
+    contig, starts = store.read("genes/gene_contig"), window_starts(store, window)
     found = 0
     for name in set(contig[others].tolist()):
-        of_others = np.sort(tss[[gene for gene in others if contig[gene] == name]])
-        of_training = tss[[gene for gene in training if contig[gene] == name]]
+        of_others = np.sort(starts[[gene for gene in others if contig[gene] == name]])
+        of_training = starts[[gene for gene in training if contig[gene] == name]]
         after = np.searchsorted(of_others, of_training)
         nearest = np.minimum(
             np.abs(of_training - of_others[np.minimum(after, len(of_others) - 1)]),
             np.abs(of_training - of_others[np.maximum(after - 1, 0)]),
         )
-        found += int((nearest < length).sum())
+        found += int((nearest < window.length).sum())
     return found
 
 

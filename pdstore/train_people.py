@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pdstore.errors import MissingDataError, UsageError
 from pdstore.fill import Observer
 from pdstore.models.device import check_device
-from pdstore.models.trained import Config, Trained, TrainedModel
+from pdstore.models.trained import Config, Trained, TrainedModel, longer
 from pdstore.personal import people_of_file
 from pdstore.store import Store, open_store
 from pdstore.train_network import Made, Split, genes_of_parts, overlapping_windows, trained_network
@@ -110,6 +110,11 @@ def train_on_people(
     genes = [*training, *validation]
     to_validate = np.arange(len(training), len(genes))
     task = PeopleTask(store, config, genes, to_validate, chosen, people_at_once, shift)
+    if not task.differ:
+        raise MissingDataError(
+            f"in windows of {config.window.length:,} bp nobody's haplotype of a training gene differs from another's: "
+            "nothing can be learnt from differences"
+        )
     begun = None if start is None else start.network
     on: Trained = {"target": "differences between people", "genes": len(training), "people": len(chosen)}
     network, run, before = trained_network(made, model.name, config, task, settings, observer, on, begun)
@@ -120,7 +125,7 @@ def train_on_people(
         validation=len(validation),
         test=len(test),
         not_measured=int((~usable).sum()),
-        overlapping=overlapping_windows(store, config.window.length, training, [*validation, *test]),
+        overlapping=overlapping_windows(store, longer(config.window, shift), training, [*validation, *test]),
         people=len(chosen),
         people_left_out=len(left_out),
         epochs=len(run.history),

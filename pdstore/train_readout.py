@@ -116,7 +116,8 @@ def train_readout(
     number = np.unique(samples.gene, return_inverse=True)[1]
     of_genes = np.random.default_rng(seed).permutation(np.arange(found) % folds) + 1
     fold = of_genes[number]
-    fit = nested_elastic_nets(samples.features, samples.target, fold, seed)
+    groups = samples.gene if target == "differential" else None
+    fit = nested_elastic_nets(samples.features, samples.target, fold, seed, groups)
     tracks = store.read(f"{group}/track_name").tolist()
     _write(path, tracks, fit.weight[0], samples.level - fit.weight[0] @ samples.centre)
     used = int(np.count_nonzero(fit.weight[0]))

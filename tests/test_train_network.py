@@ -13,9 +13,10 @@ import pytest
 from pdstore.errors import InputError, MissingDataError, UsageError
 from pdstore.models import cnn as cnn_module
 from pdstore.models.cnn import Cnn, CnnConfig
+from pdstore.models.trained import longer
 from pdstore.models.training import Training, TrainingSettings
 from pdstore.models.window_task import WindowTask
-from pdstore.stages.gene_window import read_reference_around
+from pdstore.stages.gene_window import read_reference_around, window_starts
 from pdstore.store import open_store
 from pdstore.train_network import NetworkReport, Split, train_on_genes
 
@@ -148,7 +149,9 @@ def test_windows_that_overlap_held_out_ones_are_counted(unfilled: Path, tmp_path
     listed = tmp_path / "test.txt"
     listed.write_text("\n".join(store.read("genes/gene_id").tolist()[::2]))
     rows = np.arange(len(tss))
-    near = (contig[:, None] == contig) & (np.abs(tss[:, None] - tss) < 1_001)
+    # Windows of either strand, shifted by up to 10 bp.
+    starts = window_starts(store, longer(CONFIG.window, 10))
+    near = (contig[:, None] == contig) & (np.abs(starts[:, None] - starts) < 1_021)
     expected = int(near[rows % 2 == 1][:, rows % 2 == 0].any(axis=1).sum())
     report = train(unfilled, tmp_path / "cnn", Split(test_genes=listed), replace(SETTINGS, epochs=1))
     assert report.overlapping == expected

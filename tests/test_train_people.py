@@ -175,6 +175,30 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(unfilled: Path, con
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_haplotypes_of_a_few_people_are_no_collapse_and_none_is_an_error(
+    unfilled: Path, config: CnnConfig, tmp_path: Path
+) -> None:
+    tiny = replace(config, window_length=30, tss_offset=15, pool=5, kernels=4, kernel_width=6, hidden=30)
+    store, everybody = open_store(unfilled), np.arange(40)
+    rare = []
+    for gene in range(24):
+        of = PeopleTask(store, tiny, [gene], np.zeros(0, np.int64), everybody, 2, 0)
+        rare.append(of.differ)
+        if of.differ:
+            network = tiny.network().eval()
+            with torch.no_grad():
+                deviations, outputs = of.spread(network, np.array([0]), "cpu")
+            assert len(outputs) == min(8, len(of._genes[0].row)) >= 2
+            np.testing.assert_allclose(deviations, outputs - outputs.mean(), atol=1e-6)
+    assert not all(rare)
+    ids = store.read("genes/gene_id")
+    listed = tmp_path / "differing.txt"
+    listed.write_text("\n".join(ids[np.array(rare)].tolist()))
+    settings = TrainingSettings(epochs=1)
+    with pytest.raises(MissingDataError, match="nobody's haplotype of a training gene differs"):
+        train_on_people(str(unfilled), tmp_path / "x", Silent(), Cnn, tiny, Split(test_genes=listed), settings)
+
+
 def test_what_cannot_be_is_refused(unfilled: Path, config: CnnConfig, tmp_path: Path, most_people: Path) -> None:
     with pytest.raises(UsageError, match="--people-at-once 1: expected 2"):
         train(unfilled, tmp_path / "a", config, people_at_once=1)

@@ -60,7 +60,9 @@ class NestedFit(NamedTuple):
     converged: bool
 
 
-def fit_elastic_net(features: ArrayLike, target: ArrayLike, seed: int, folds: int = INNER_FOLDS) -> ElasticNet:
+def fit_elastic_net(
+    features: ArrayLike, target: ArrayLike, seed: int, folds: int = INNER_FOLDS, groups: ArrayLike | None = None
+) -> ElasticNet:
     """Elastic net, half of its penalty on absolute and half on squared weights; cross-validation chooses how much.
 
     Parameters
@@ -73,6 +75,8 @@ def fit_elastic_net(features: ArrayLike, target: ArrayLike, seed: int, folds: in
     folds : int, default=10
         Of the cross-validation that chooses among 100 penalties, down to a hundredth of the smallest that leaves no
         feature.
+    groups : array, shape=(samples,), int, optional
+        Samples that one fold has together: of samples that are alike, others of a group tell too much.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def fit_elastic_net(features: ArrayLike, target: ArrayLike, seed: int, folds: in
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import ElasticNetCV
-    from sklearn.model_selection import KFold
+    from sklearn.model_selection import GroupKFold, KFold
 
     x, y = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64)
     mean, sd = x.mean(axis=0), x.std(axis=0)
@@ -88,12 +92,17 @@ def fit_elastic_net(features: ArrayLike, target: ArrayLike, seed: int, folds: in
     weight = np.zeros(x.shape[1])
     if not varies.any() or np.ptp(y) == 0:
         return ElasticNet(weight, float(y.mean()), True)
+    together = None if groups is None else np.asarray(groups)
+    if together is None or len(np.unique(together)) < 2:
+        splits = list(KFold(min(folds, len(y)), shuffle=True, random_state=seed).split(x))
+    else:
+        splits = list(GroupKFold(min(folds, len(np.unique(together)))).split(x, y, together))
     net = ElasticNetCV(
         l1_ratio=L1_RATIO,
         alphas=_PENALTIES,
         eps=_SMALLEST_PENALTY,
         tol=_TOLERANCE,
-        cv=KFold(min(folds, len(y)), shuffle=True, random_state=seed),
+        cv=splits,
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -103,7 +112,9 @@ def fit_elastic_net(features: ArrayLike, target: ArrayLike, seed: int, folds: in
     return ElasticNet(weight, float(net.intercept_ - weight @ mean), converged)
 
 
-def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike, seed: int) -> NestedFit:
+def nested_elastic_nets(
+    features: ArrayLike, target: ArrayLike, fold: ArrayLike, seed: int, groups: ArrayLike | None = None
+) -> NestedFit:
     """An elastic net of all samples, and for each fold one of the others, its penalty chosen among those alone.
 
     Parameters
@@ -115,6 +126,8 @@ def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike,
         Fold of each sample, from 1.
     seed : int
         Of the inner folds.
+    groups : array, shape=(samples,), int, optional
+        Samples that an inner fold has together.
 
     Returns
     -------
@@ -139,7 +152,8 @@ def nested_elastic_nets(features: ArrayLike, target: ArrayLike, fold: ArrayLike,
     converged = True
     for left_out in range(folds + 1):
         training = measured & (of != left_out)
-        net = fit_elastic_net(x[training], y[training], seed)
+        of_groups = None if groups is None else np.asarray(groups)[training]
+        net = fit_elastic_net(x[training], y[training], seed, groups=of_groups)
         weight[left_out] = net.weight
         mean[left_out], target_mean[left_out] = x[training].mean(axis=0), y[training].mean()
         converged &= net.converged

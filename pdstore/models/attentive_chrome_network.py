@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pdstore.models.attentive_chrome import MARKS, AttentiveChromeConfig
-from pdstore.models.trainable import Examples, TrainableNetwork, check_tensors
+from pdstore.models.trainable import Examples, TrainableNetwork, check_tensors, read_tensors
 
 _OF_BINS, _OF_MARKS = 32, 16
 """Units of the recurrent layers over bins and over marks, in each direction."""
@@ -65,7 +64,7 @@ def read_parameters(path: Path, config: AttentiveChromeConfig) -> NDArray[np.flo
     """All parameters of a file in the order of the state dict; raises `ModelError` where a tensor is another."""
     network = config.network()
     check_tensors(path, network)
-    found = safetensors.torch.load_file(path)
+    found = read_tensors(path)
     return np.concatenate([found[name].double().numpy().ravel() for name in network.state_dict()])
 
 

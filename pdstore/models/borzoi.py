@@ -79,8 +79,9 @@ class BorzoiSizes:
             if type(value) is not option.type:
                 expected = "true or false" if option.type is bool else "a whole number"
                 raise ModelError(f"{option.name} is {repr(value)[:50]}, expected {expected}")
-            if option.type is int and not 0 < value <= 10**7:
-                raise ModelError(f"{option.name} is {value}, expected a number above 0, at most 10,000,000")
+            most = 100 if option.name in ("depth", "heads") else 10**7
+            if option.type is int and not 0 < value <= most:
+                raise ModelError(f"{option.name} is {value}, expected a number above 0, at most {most:,}")
         if not self.output_heads:
             raise ModelError("neither enable_human_head nor enable_mouse_head: there is no output")
         rows = self.sequence_length // BASES_A_BIN

@@ -23,6 +23,8 @@ def check_device(device: str) -> None:
     """Raise `UsageError` where torch does not know the device, or this machine lacks it."""
     if device == "cpu":
         return
+    if device_type(device) == "meta":
+        raise UsageError("device 'meta' cannot be used: it computes nothing")
     # In a process of its own: this one runs no model, and would hold memory of a GPU, or a GPU that is for one alone.
     program = "import sys, torch; torch.zeros(1, device=sys.argv[1])"
     tried = subprocess.run([sys.executable, "-c", program, device], capture_output=True, text=True, check=False)

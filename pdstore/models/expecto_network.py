@@ -337,7 +337,7 @@ def read_beluga(path: Path, sizes: "ExpectoSizes", device: str) -> dict[str, Ten
         if tuple(state[name].shape) != shape:
             raise ModelError(f"weights {path}: {name} has shape {tuple(state[name].shape)}, but Beluga's has {shape}")
         # One that is not makes the sum so, and a sum needs no memory.
-        if device != "meta" and not torch.isfinite(state[name].sum(dtype=torch.float64)):
+        if device != "meta" and not torch.isfinite(state[name].float().sum(dtype=torch.float64)):
             raise ModelError(f"weights {path}: not all values of {name} are finite numbers")
     for name in state.keys() - sizes.tensors:
         raise ModelError(f"weights {path}: has {name}, which Beluga has not; are these another model's weights?")

@@ -20,7 +20,17 @@ WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 Shapes = Mapping[str, tuple[int, ...]]
 
 # What parsers say of files that are not what they should be.
-_MALFORMED = (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
+_MALFORMED = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    AssertionError,
+)
 
 
 def local_weights(weights: Path) -> Path:
@@ -117,7 +127,11 @@ def read_pickled(file: Path, device: str) -> dict[str, Any]:
         # Torch's advice about files that it will not open is not for a user: such a file has no weights.
         raise ModelError(f"{file.name} is not a state dict that torch.save wrote ({type(error).__name__})") from error
     if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+        isinstance(name, str)
+        and isinstance(value, torch.Tensor)
+        and value.layout is torch.strided
+        and value.is_meta == (device == "meta")
+        for name, value in state.items()
     ):
         raise ModelError(
             f"{file.name} does not hold a state dict: expected what torch.save(model.state_dict(), …) writes"

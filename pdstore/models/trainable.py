@@ -86,5 +86,14 @@ def check_tensors(path: Path, network: nn.Module) -> None:
             raise ModelError(f"{path}: tensor {name!r} is {has}, expected {needs} by the file's own config")
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file; raises `ModelError` where a number is none."""
+    tensors = safetensors.torch.load_file(path)
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{path}: not all values of {name} are finite numbers")
+    return tensors
+
+
 _DTYPES = {"F32": torch.float32, "I64": torch.int64}
 """Number types of networks, as safetensors calls them."""

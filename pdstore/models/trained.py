@@ -135,12 +135,13 @@ class TrainedModel(Generic[Config]):
         """Read it from its safetensors file."""
         cls.describe(weights, options, device)
         path, config, trained = cls._read(weights)
-        import safetensors.torch
         import torch
+
+        from pdstore.models.trainable import read_tensors
 
         with torch.random.fork_rng(devices=[]):
             network = config.network()
-        network.load_state_dict(safetensors.torch.load_file(path))
+        network.load_state_dict(read_tensors(path))
         return cls(config, network, device, weights_sha256(path), trained)
 
     @classmethod
@@ -242,12 +243,12 @@ def read_config(path: Path, kind: type[AnyConfig], model: str) -> tuple[AnyConfi
         raise ModelError(f"{path}: no config in its metadata, expected the weights of a {model} made by pdstore")
     try:
         found = json.loads(metadata["config"])
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ModelError(f"{path}: its config is not JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: its config is not JSON ({str(error)[:100]})") from error
     of = found.pop("model", None) if isinstance(found, dict) else None
     expected = str(kind.model)
     if of != expected:
-        raise ModelError(f"{path}: weights of the model {of!r}, expected {expected!r}")
+        raise ModelError(f"{path}: weights of the model {repr(of)[:100]}, expected {expected!r}")
     trained = found.pop("trained", {})
     if not (
         isinstance(trained, dict)
@@ -257,7 +258,8 @@ def read_config(path: Path, kind: type[AnyConfig], model: str) -> tuple[AnyConfi
         raise ModelError(f"{path}: what it was trained on is {repr(trained)[:100]}, expected a few names and values")
     names = {field.name for field in fields(kind)}
     if found.keys() != names:
-        raise ModelError(f"{path}: its config has {', '.join(sorted(found))}, expected {', '.join(sorted(names))}")
+        has = ", ".join(sorted(found))[:200]
+        raise ModelError(f"{path}: its config has {has}, expected {', '.join(sorted(names))}")
     try:
         return kind(**found), trained
     except ModelError as error:

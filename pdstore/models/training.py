@@ -19,6 +19,10 @@ from pdstore.models.trainable import TrainableNetwork, serialise
 from pdstore.models.trained import NetworkConfig
 from pdstore.sources.text import replacing_file
 
+_OTHERS = (TypeError, ValueError, AttributeError, AssertionError)
+"""What else reading a file that is no checkpoint may end in."""
+_NOISE = 1e-6
+"""Of outputs, relative to the largest."""
 _LONGEST = 40
 """Letters of a setting that a message shows: digests have more."""
 
@@ -76,8 +80,8 @@ class Task(Protocol):
         """The mean loss of some examples; without chance where nothing is drawn."""
         ...
 
-    def outputs(self, network: TrainableNetwork, examples: NDArray[np.int64], device: str) -> Tensor:
-        """What the network says of some examples: shape (examples, ...)."""
+    def spread(self, network: TrainableNetwork, examples: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:
+        """Outputs that should differ, less what they are compared with, and how large they are: shapes (outputs,)."""
         ...
 
 
@@ -153,7 +157,11 @@ class Training:
         self._rng = np.random.default_rng(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self._network = config.network().to(settings.device)
+            try:
+                self._network = config.network().to(settings.device)
+            except (RuntimeError, OverflowError, MemoryError, TypeError) as error:
+                reason = str(error).splitlines()[0][:100]
+                raise UsageError(f"{config.model}: there is no network of these sizes ({reason})") from error
         self._started = "chance"
         if start is not None:
             self._network.load_state_dict(start.state_dict())
@@ -185,7 +193,7 @@ class Training:
                 losses.append(self._step(step))
         of_validation = self._loss(self._task.validation) if len(self._task.validation) else np.nan
         done = Epoch(len(self.history) + 1, sum(losses) / len(losses), of_validation)
-        if not np.isfinite(sum(losses)):
+        if not np.isfinite(sum(losses)) or (len(self._task.validation) and not np.isfinite(of_validation)):
             raise JobError(
                 f"{self._config.model}: training diverged, the loss of epoch {done.number} is no number: try a lower "
                 f"learning rate than {self._settings.learning_rate:g}"
@@ -207,8 +215,10 @@ class Training:
             self._network.load_state_dict(self._best)
         self._network.eval()
         with torch.no_grad():
-            outputs = torch.cat([self._task.outputs(self._network, *part) for part in self._shown(self._task.training)])
-        if not outputs.std() > 0:  # also where it is NaN
+            parts = [self._task.spread(self._network, *part) for part in self._shown(self._task.training)]
+            deviations, outputs = (torch.cat(of) for of in zip(*parts, strict=True))
+        # Also where it is NaN; below is what rounding makes.
+        if not deviations.std() > _NOISE * outputs.abs().max():
             raise JobError(
                 f"{self._config.model}: training collapsed, everything is predicted the same: try a lower learning rate"
             )
@@ -242,8 +252,8 @@ class Training:
         """
         try:
             found = torch.load(path, map_location=self._settings.device, weights_only=True)
-            settings = dict(found["settings"])
-        except (OSError, RuntimeError, EOFError, UnpicklingError, KeyError, TypeError, ValueError) as error:
+            settings = {str(name): str(value) for name, value in found["settings"].items()}
+        except (OSError, RuntimeError, EOFError, UnpicklingError, LookupError, *_OTHERS) as error:
             raise UsageError(f"{path}: not a checkpoint of a training ({type(error).__name__}); remove it") from error
         expected = self._all_settings
         differing = [

@@ -73,10 +73,10 @@ class WindowTask:
         windows = self._windows(examples, self._shift if drawn is None else drawn, device)
         return network.loss(Examples(windows, self._targets[examples].to(device)))
 
-    def outputs(self, network: TrainableNetwork, examples: NDArray[np.int64], device: str) -> Tensor:
-        """Predictions, less `centre`: shape (examples,)."""
+    def spread(self, network: TrainableNetwork, examples: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:
+        """Predictions, less `centre`, twice: shapes (examples,)."""
         found: Tensor = network(self._windows(examples, self._shift, device))
-        return found
+        return found, found
 
     def _windows(self, examples: NDArray[np.int64], start: int, device: str) -> Tensor:
         windows = np.ascontiguousarray(self._examples[examples, start : start + self._positions])

@@ -12,7 +12,7 @@ from pdstore.models.registry import ModelReference
 from pdstore.stages.attributions import create_arrays_of_stage
 from pdstore.stages.gene_window import haplotype_counts
 from pdstore.stages.model_group import is_filled
-from pdstore.stages.readouts import ATTENTIVE_CHROME, stored_readout
+from pdstore.stages.readouts import ATTENTIVE_CHROME, set_readout, stored_readout
 from pdstore.stages.stage import Block, Pending, Work, gene_label, pending_genes
 from pdstore.store import Store
 
@@ -42,6 +42,8 @@ class AttentionStage:
             )
         bins = store.array(f"{predictions}/reference_tracks").shape[1]
         create_arrays_of_stage(store, self.model, self.name, {"marks": len(MARKS), "bins": bins})
+        # The group's readout is the predictions', and attention of another one goes.
+        set_readout(store, self.group, None)
 
     def pending(self, store: Store, genes: Sequence[int]) -> Pending:
         haplotype_counts(store, self.model.window, genes)

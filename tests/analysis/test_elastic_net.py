@@ -90,3 +90,14 @@ def test_common_alleles():
     dosage[2] = 2
     dosage[3, :198] = 2
     assert common_alleles(dosage).tolist() == [False, True, False, False]
+
+
+def test_groups_stay_together_so_that_what_is_alike_does_not_choose_the_penalty() -> None:
+    """Of groups whose relation differs at random, nothing holds for another group."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(12), 30)
+    x = rng.normal(size=(len(group), 30))
+    y = np.vecdot(x, rng.normal(size=(12, 30))[group])
+    apart = np.abs(fit_elastic_net(x, y, 0).weight).sum()
+    together = np.abs(fit_elastic_net(x, y, 0, groups=group).weight).sum()
+    assert together < 0.5 * apart

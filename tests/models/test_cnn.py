@@ -192,6 +192,7 @@ def test_weights_without_or_with_a_broken_config_are_refused(weights: Path) -> N
     for broken, words in (
         ("{", ["not JSON"]),
         ("[]", ["None", "'cnn'"]),
+        (f'{{"model": {"1" * 5000}}}', ["not JSON"]),
         (json.dumps(config | {"model": "dream"}), ["'dream'", "'cnn'"]),
         (json.dumps({"model": "cnn", "pool": 3}), ["has pool", "window_length"]),
         (json.dumps(config | {"pool": 0}), ["pool is 0", "above 0"]),
@@ -208,6 +209,13 @@ def test_weights_without_or_with_a_broken_config_are_refused(weights: Path) -> N
     ):
         safetensors.torch.save_file(tensors, weights, {"config": broken})
         refused(weights, *words)
+
+
+def test_weights_that_are_no_numbers_are_refused(weights: Path) -> None:
+    config, tensors = metadata_and_tensors(weights)
+    tensors["output.bias"] = torch.tensor([float("nan")])
+    safetensors.torch.save_file(tensors, weights, {"config": json.dumps(config)})
+    refused(weights, "not all values of output.bias are finite")
 
 
 def test_tensors_that_are_not_the_configs_are_refused(weights: Path) -> None:

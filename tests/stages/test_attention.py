@@ -10,13 +10,22 @@ from subprocess import CompletedProcess
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from small_models import ENFORMER
 
 from pdstore.analysis.readout import person_prediction
-from pdstore.models.attentive_chrome import MARKS, attention, read_attentive_chrome, read_out_marks
+from pdstore.models.attentive_chrome import (
+    MARKS,
+    AttentiveChromeConfig,
+    attention,
+    read_attentive_chrome,
+    read_out_marks,
+)
 from pdstore.models.enformer_network import random_network, save_network
 from pdstore.models.protocol import ModelOptions
 from pdstore.models.registry import ModelReference
+from pdstore.models.trained import read_config, serialised
+from pdstore.stages.attention import AttentionStage
 from pdstore.stages.readouts import chosen_readout, set_readout
 from pdstore.store import Store, open_store
 
@@ -110,6 +119,31 @@ def test_predictions_are_read_out_by_it_attention_is_filled_and_shown(
     assert "attention" not in silent.stderr
     asked = pdstore("plot", other, "-s", store.url, "--out", folder / "others", "--figure", "attention")
     assert "run pdstore fill attention" in " ".join(asked.stderr.split())
+
+
+def test_attention_is_that_of_the_predictions_readout(filled: Store, weights: Path, tmp_path: Path) -> None:
+    """Also where the group of attributions is made by it, and where the weights are others now."""
+    store = open_store(shutil.copytree(filled.url, tmp_path / "s.zarr"), "r+")
+    store.delete("attributions/enformer")
+    folder = folder_of(filled)
+    options = ModelOptions(tracks="all", bins="0-7", targets=folder / "targets.txt")
+    model = ModelReference("enformer", folder / "enformer", options=options)
+    config, _ = read_config(weights, AttentiveChromeConfig, "attentive-chrome")
+    torch.manual_seed(5)
+    (tmp_path / "other.safetensors").write_bytes(serialised(config, config.network()))
+    stage = AttentionStage(model)
+    tracks = store.read("predictions/enformer/reference_tracks", 2)
+    for file in (weights, tmp_path / "other.safetensors"):
+        readout = chosen_readout(store, model, "attentive_chrome", file)
+        set_readout(store, "predictions/enformer", readout)
+        stage.prepare(store)
+        assert store.group("attributions/enformer").attrs["readout"] == "attentive_chrome"
+        assert stage.pending(store, [2]).todo == [(2,)]
+        stage.run(store, (2,))
+        assert readout is not None
+        assert readout.weights is not None
+        expected = attention(tracks, readout.weights)
+        np.testing.assert_array_equal(store.read("attributions/enformer/mark_attention", 2), expected.marks)
 
 
 def test_another_readout_drops_what_it_filled(filled: Store, weights: Path, tmp_path: Path) -> None:

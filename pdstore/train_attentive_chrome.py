@@ -13,8 +13,8 @@ from pdstore.models.attentive_chrome import AttentiveChromeConfig, pick_marks
 from pdstore.models.device import check_device
 from pdstore.models.trained import Trained
 from pdstore.query import chosen_model
-from pdstore.store import Store, genes_written, open_store
-from pdstore.train_network import Made, Split, genes_of_parts, trained_network
+from pdstore.store import genes_written, open_store
+from pdstore.train_network import Made, Split, genes_of_parts, mean_expression, trained_network
 
 if TYPE_CHECKING:
     from pdstore.models.trainable import TrainableNetwork
@@ -106,7 +106,8 @@ def train_attentive_chrome(
     if bins < 2:
         raise MissingDataError(f"{label} has {bins} bin: fill with more, --bins, for AttentiveChrome to read")
     rows = [names.index(mark) for mark in marks]
-    mean, usable = _expression(store, group)
+    mean = mean_expression(store)
+    usable = ~np.isnan(mean) & np.isin(np.arange(len(mean)), sorted(genes_written(store, f"{group}/reference_tracks")))
     training, validation, test = genes_of_parts(store, split, usable)
     genes = [*training, *validation, *test]
     windows = np.stack([store.read(f"{group}/reference_tracks", gene)[:, rows] for gene in genes])
@@ -131,17 +132,6 @@ def train_attentive_chrome(
         validation_auroc=_auroc(network, windows[to_validate], high[to_validate], settings.device),
         test_auroc=_auroc(network, windows[to_test], high[to_test], settings.device),
     )
-
-
-def _expression(store: Store, group: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Mean expression over people, and which genes have it and predictions for the reference: shapes (genes,)."""
-    observed = store.read("expression/observed").astype(np.float64)
-    measured = ~np.isnan(observed).all(axis=1)
-    mean = np.full(len(observed), np.nan)
-    mean[measured] = np.nanmean(observed[measured], axis=1)
-    written = genes_written(store, f"{group}/reference_tracks")
-    predicted = np.isin(np.arange(len(observed)), sorted(written))
-    return mean, measured & predicted
 
 
 def _auroc(network: "TrainableNetwork", windows: NDArray[np.float32], high: NDArray[np.float64], device: str) -> float:

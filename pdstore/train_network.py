@@ -129,7 +129,7 @@ def train_on_genes(
     check_device(settings.device)
     store = open_store(url)
     store.require_people()
-    mean = _mean_expression(store)
+    mean = mean_expression(store)
     measured = ~np.isnan(mean)
     training, validation, test = genes_of_parts(store, split, measured)
     rows = [*training, *validation, *test]
@@ -237,7 +237,6 @@ class Made:
             raise UsageError(f"{curves} cannot be both the figure and another file that is made: name another")
         if curves is not None:
             check_new_file(curves)
-        if curves is not None:
             # Now, rather than after hours of training.
             from pdstore.figures.style import check_ending
 
@@ -322,7 +321,7 @@ def _in_folds(sequences: MeasuredSequences, names: Sequence[str], option: str) -
     return np.isin(sequences.fold.astype(str), list(names))
 
 
-def _mean_expression(store: Store) -> NDArray[np.float64]:
+def mean_expression(store: Store) -> NDArray[np.float64]:
     """The mean over people of each gene, NaN where it is measured in nobody: shape (genes,)."""
     observed = store.read("expression/observed").astype(np.float64)
     measured = ~np.isnan(observed).all(axis=1)

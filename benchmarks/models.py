@@ -138,7 +138,7 @@ class Table:
     ) -> NDArray[np.float64]:
         """R of the predictions that a fill makes, here without workers: these know the published sizes alone."""
         reference = ModelReference(model, weights, options=options or ModelOptions(), label=label)
-        for name in ("predictions",) if reference.takes_dosages else ("windows", "predictions"):
+        for name in ("windows", "predictions"):
             for step in steps(reference, name):
                 step.prepare(self.store)
                 if readout is not None and step.group.startswith("predictions/"):

@@ -120,12 +120,10 @@ class Table:
     def row(self, model: str, weights: str, r_of: Callable[[], NDArray[np.float64]]) -> None:
         began = time.perf_counter()
         r = r_of()
-        turned, others = r[self.turned], r[~self.turned]
-        print(
-            f"| `{model}` | {weights} | {np.nanmean(r):.2f} | {np.nanmean(turned):.2f} | {int((turned < 0).sum())} | "
-            f"{np.nanmean(others):.2f} | {int((others < 0).sum())} | {(time.perf_counter() - began) / 60:.1f} |",
-            flush=True,
-        )
+        groups = (r[self.turned], r[~self.turned])
+        below = [f"{mean(of)} | {int((of < 0).sum())}" for of in groups]
+        minutes = (time.perf_counter() - began) / 60
+        print(f"| `{model}` | {weights} | {mean(r)} | {' | '.join(below)} | {minutes:.1f} |", flush=True)
 
     def r(self, label: str) -> NDArray[np.float64]:
         """R over the people left out, gene by gene, of what the store holds."""
@@ -247,6 +245,12 @@ class Table:
         assert model.weights is not None
         readout = chosen_readout(self.store, model, name, weights)
         return self.filled("enformer", model.weights, "enformer", model.options, readout=readout)
+
+
+def mean(r: NDArray[np.float64]) -> str:
+    """Over the genes that have an R: none has one where everybody is predicted the same."""
+    known = r[~np.isnan(r)]
+    return f"{known.mean():.2f}" if known.size else "none"
 
 
 if __name__ == "__main__":

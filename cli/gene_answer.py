@@ -130,7 +130,8 @@ def _print_attention(console: Console, attention: list[dict[str, Any]]) -> None:
     for mark in sorted(attention, key=lambda mark: -mark["share"]):
         effects = [effect or 0.0 for effect in mark["gradient_x_input"]]
         largest = max(range(len(effects)), key=lambda place: abs(effects[place]))
-        shown.append(f"{plain(mark['mark'])} {number(mark['share'])} (bin {largest}: {number(effects[largest])})")
+        where = f"bin {mark['bin_index'][largest]}: {number(effects[largest])}"
+        shown.append(f"{plain(mark['mark'])} {number(mark['share'])} ({where})")
     _print_line(console, "attention", ", ".join(shown))
 
 

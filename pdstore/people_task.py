@@ -74,7 +74,7 @@ class PeopleTask:
         """Everything but the network."""
         data = {
             "validation examples": self.validation.tobytes(),
-            "haplotypes": b"".join(of.digest for of in self._genes),
+            "genes, folds or haplotypes": b"".join(of.digest for of in self._genes),
             "expression": b"".join(of.expression.tobytes() for of in self._genes),
         }
         return {

@@ -17,7 +17,8 @@ from pdstore.analysis.support import (
     support,
 )
 from pdstore.errors import MissingDataError, StoreError, UnknownGeneError, UsageError
-from pdstore.models.attentive_chrome import MARKS
+from pdstore.models.attentive_chrome import MARKS, MOST_BINS
+from pdstore.models.tracks import parse_ranges
 from pdstore.sources.genes import without_version
 from pdstore.store import Store, read_together
 
@@ -160,7 +161,7 @@ def query_gene(
         "lead_eqtl": _lead_eqtl(store, row) if store.is_summary else None,
         "withheld": _withheld(store, row, model) if store.is_summary else None,
         "variants": variants,
-        "attention": _attention(*(found[path] for path in attention)) if attention else None,
+        "attention": _attention(store, model, *(found[path] for path in attention)) if attention else None,
     }
 
 
@@ -351,20 +352,31 @@ def _variants(
 
 
 def _attention(
-    marks: NDArray[Any] | None, bins: NDArray[Any] | None, effects: NDArray[Any] | None
+    store: Store, model: str, marks: NDArray[Any] | None, bins: NDArray[Any] | None, effects: NDArray[Any] | None
 ) -> list[dict[str, Any]] | None:
     """What the answer for the reference is made of, a histone mark an element; None where that is not filled."""
     if marks is None or bins is None or effects is None or np.isnan(marks).any() or len(marks) != len(MARKS):
         return None
+    kept = _kept_bins(store.group(f"predictions/{model}").attrs.get("model_options"), bins.shape[1])
     return [
         {
             "mark": mark,
             "share": _number(share),
+            "bin_index": kept,
             "bins": [_number(of_bin) for of_bin in of_mark],
             "gradient_x_input": [_number(of_bin) for of_bin in its_effects],
         }
         for mark, share, of_mark, its_effects in zip(MARKS, marks, bins, effects, strict=True)
     ]
+
+
+def _kept_bins(options: Any, count: int) -> list[int]:
+    """Which of a model's bins a store keeps; counted from 0 where it does not say, as of a model that keeps all."""
+    try:
+        kept = parse_ranges(str(options["bins"]), MOST_BINS, "bin") if isinstance(options, dict) else []
+    except (KeyError, UsageError):
+        kept = []
+    return kept if len(kept) == count else list(range(count))
 
 
 def _support(drivers: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
@@ -228,7 +229,10 @@ def draw_attention(axes: Axes, subject: GeneSubject) -> str:
     axes.figure.colorbar(image, ax=axes, label="gradient x input (log odds)")
     axes.set_yticks(range(len(attention)), [f"{plain(mark['mark'])} {mark['share']:.2f}" for mark in attention])
     axes.set_title(f"{subject.name}: histone marks")
-    axes.set_xlabel("bin, from 0")
+    kept = attention[0]["bin_index"]
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(lambda place, _: str(kept[int(place)]) if 0 <= place < len(kept) else "")
+    axes.set_xlabel("bin of the model, from 0")
     return f"{len(attention)} histone marks, {effects.shape[1]} bins"
 
 

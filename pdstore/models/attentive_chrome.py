@@ -28,6 +28,8 @@ MARKS = ("H3K27me3", "H3K36me3", "H3K4me1", "H3K4me3", "H3K9me3")
 """The histone marks, in the published order."""
 WEIGHTS = len(MARKS) + 55_681
 """How many numbers a readout keeps: which track each mark is, and the network's parameters, as many as published."""
+MOST_BINS = 100_000
+"""Of a store's, for a network to be trained."""
 _AT_ONCE = 512
 """Windows in the network at once."""
 
@@ -57,8 +59,8 @@ class AttentiveChromeConfig:
             raise ModelError(
                 f"attentive-chrome: {len(set(self.marks))} different tracks, expected {len(MARKS)}: {', '.join(MARKS)}"
             )
-        if not (type(self.bins) is int and 2 <= self.bins <= 100_000):
-            raise ModelError(f"attentive-chrome: bins is {self.bins!r}, expected a whole number, 2 to 100,000")
+        if not (type(self.bins) is int and 2 <= self.bins <= MOST_BINS):
+            raise ModelError(f"attentive-chrome: bins is {self.bins!r}, expected a whole number, 2 to {MOST_BINS:,}")
 
     @property
     def windows_at_once(self) -> int:

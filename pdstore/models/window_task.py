@@ -58,7 +58,7 @@ class WindowTask:
         """Validation examples, windows, expression and shift."""
         data: dict[str, NDArray[Any]] = {
             "validation examples": self.validation,
-            "windows": self._examples,
+            "genes, folds or windows": self._examples,
             "expression": self._expression.astype(np.float64),
         }
         digests = {name: hashlib.sha256(np.ascontiguousarray(of).data).hexdigest() for name, of in data.items()}

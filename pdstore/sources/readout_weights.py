@@ -44,8 +44,8 @@ def read_readout_weights(path: Path, track_names: Sequence[str]) -> NDArray[np.f
     if len(rows) != len(track_names) + 1:
         raise InputError(
             f"readout weights {path}: {max(len(rows) - 1, 0):,} tracks and an intercept, but the store holds "
-            f"{len(track_names):,} tracks: an elastic net needs every track that it has a weight for, so fill with "
-            "--tracks all"
+            f"{len(track_names):,} tracks: an elastic net reads the tracks that it was trained on, no other ones: fill "
+            "with the same --tracks"
         )
     values = np.empty(len(rows))
     for index, (number, row) in enumerate(rows):

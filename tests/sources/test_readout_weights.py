@@ -65,7 +65,7 @@ def test_published_weights_are_refused_for_other_tracks_with_the_line(published:
     swapped[4979], swapped[4980] = swapped[4980], swapped[4979]
     # Line 1 is the header.
     refused(published, swapped, "line 4981", "track 4979", "same order")
-    refused(published, ["CAGE:brain, adult,"], "5,313 tracks", "1 tracks", "--tracks all")
+    refused(published, ["CAGE:brain, adult,"], "5,313 tracks", "1 tracks", "the same --tracks")
     refused(published, tracks[:-1], "5,313 tracks", "5,312 tracks")
     refused(published, [*tracks, "CAGE:another"], "5,313 tracks", "5,314 tracks")
 
@@ -108,7 +108,7 @@ def test_lines_that_are_no_weights_are_refused(tmp_path: Path, line: int, replac
 
 @pytest.mark.parametrize("lines", [[], LINES[:1], LINES[:3], [*LINES, "more,1"], LINES[1:]])
 def test_another_number_of_lines_is_refused(tmp_path: Path, lines: list[str]) -> None:
-    refused(write(tmp_path / "weights.csv", *lines), NAMES, "2 tracks", "--tracks all")
+    refused(write(tmp_path / "weights.csv", *lines), NAMES, "2 tracks", "the same --tracks")
 
 
 def test_files_that_are_not_there_or_no_text_are_refused(tmp_path: Path) -> None:

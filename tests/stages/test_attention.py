@@ -1,6 +1,7 @@
 """AttentiveChrome over a store's tracks: trained, read out, attended, shown."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,13 +38,13 @@ SCHEMA = Path(__file__).parents[2] / "schemas" / "answers" / "query.schema.json"
 
 @pytest.fixture(scope="module")
 def filled(unfilled: Path, tmp_path_factory: pytest.TempPathFactory, fill_now: Callable[..., None]) -> Store:
-    """A store whose first genes have the tracks of five histone marks, and one other, in eight bins."""
+    """A store whose first genes have the tracks of five histone marks, and one other, in seven of the eight bins."""
     folder = tmp_path_factory.mktemp("chrome")
     save_network(random_network(SIZES, False, seed=3), SIZES, folder / "enformer")
     rows = [f"{index}\tCHIP:{mark}:cells" for index, mark in enumerate((MARKS[4], "CTCF", *MARKS[:4]))]
     (folder / "targets.txt").write_text("\n".join(["index\tdescription", *rows]) + "\n")
     store = open_store(shutil.copytree(unfilled, folder / "store.zarr"), "r+")
-    options = ModelOptions(tracks="all", bins="0-7", targets=folder / "targets.txt")
+    options = ModelOptions(tracks="all", bins="1-7", targets=folder / "targets.txt")
     fill_now(store, ModelReference("enformer", folder / "enformer", options=options), list(range(GENES)))
     return store
 
@@ -75,15 +76,18 @@ def test_predictions_are_read_out_by_it_attention_is_filled_and_shown(
     store, folder = filled, folder_of(filled)
     name = str(store.read("genes/gene_name", 0))
     model = ["--model", "enformer", "--weights", folder / "enformer", "--targets", folder / "targets.txt"]
-    model += ["--tracks", "all", "--bins", "0-7", "-s", store.url]
+    model += ["--tracks", "all", "--bins", "1-7", "-s", store.url]
     early = pdstore("fill", "attention", *model, "--genes", name)
     assert early.returncode == 2
     assert "attention is that of --readout attentive_chrome" in " ".join(early.stderr.split())
     unknown = pdstore("query", name, "-s", store.url, "--format", "json")
     assert json.loads(unknown.stdout)["attention"] is None
-    done = pdstore("fill", *model, "--readout", "attentive_chrome", "--readout-weights", weights)
+    readout = ["--readout", "attentive_chrome", "--readout-weights", weights]
+    done = pdstore("fill", "windows", "predictions", *model, *readout)
     assert done.returncode == 0, done.stderr
-    read = read_attentive_chrome(weights, store.read("predictions/enformer/track_name").tolist(), 8)
+    done = pdstore("fill", "attributions", *model, "--genes", name)
+    assert done.returncode == 0, done.stderr
+    read = read_attentive_chrome(weights, store.read("predictions/enformer/track_name").tolist(), 7)
     window = store.group("predictions/enformer").attrs["window"]
     count = int(store.read(f"windows/{window}/haplotype_count", 0))
     of_haplotypes = read_out_marks(store.read("predictions/enformer/tracks", (0, slice(0, count))), read)
@@ -107,11 +111,16 @@ def test_predictions_are_read_out_by_it_attention_is_filled_and_shown(
     np.testing.assert_allclose([of["share"] for of in answer["attention"]], found.marks)
     np.testing.assert_allclose([of["bins"] for of in answer["attention"]], found.bins)
     np.testing.assert_allclose([of["gradient_x_input"] for of in answer["attention"]], found.gradient_x_input)
-    highest = MARKS[int(found.marks.argmax())]
-    assert f"attention     {highest} 0." in pdstore("query", name, "-s", store.url).stdout
+    assert [of["bin_index"] for of in answer["attention"]] == [list(range(1, 8))] * len(MARKS)
+    highest = int(found.marks.argmax())
+    moving = int(np.abs(found.gradient_x_input[highest]).argmax())
+    shown = pdstore("query", name, "-s", store.url).stdout
+    assert re.search(rf"attention     {MARKS[highest]} 0\.\d+ \(bin {1 + moving}: ", shown)
     drawn = pdstore("plot", name, "-s", store.url, "--out", folder / "a.svg", "--figure", "attention")
     assert drawn.returncode == 0, drawn.stderr
-    assert "H3K27me3" in (folder / "a.svg").read_text()
+    figure = (folder / "a.svg").read_text()
+    assert "H3K27me3" in figure
+    assert "bin of the model, from 0" in figure
     assert pdstore("validate", "-s", store.url).returncode == 0
     # Of a gene that has none nothing is said, unless it is asked for.
     other = str(store.read("genes/gene_name", 1))
@@ -126,7 +135,7 @@ def test_attention_is_that_of_the_predictions_readout(filled: Store, weights: Pa
     store = open_store(shutil.copytree(filled.url, tmp_path / "s.zarr"), "r+")
     store.delete("attributions/enformer")
     folder = folder_of(filled)
-    options = ModelOptions(tracks="all", bins="0-7", targets=folder / "targets.txt")
+    options = ModelOptions(tracks="all", bins="1-7", targets=folder / "targets.txt")
     model = ModelReference("enformer", folder / "enformer", options=options)
     config, _ = read_config(weights, AttentiveChromeConfig, "attentive-chrome")
     torch.manual_seed(5)
@@ -149,7 +158,7 @@ def test_attention_is_that_of_the_predictions_readout(filled: Store, weights: Pa
 def test_another_readout_drops_what_it_filled(filled: Store, weights: Path, tmp_path: Path) -> None:
     store = open_store(shutil.copytree(filled.url, tmp_path / "s.zarr"), "r+")
     folder = folder_of(filled)
-    options = ModelOptions(tracks="all", bins="0-7", targets=folder / "targets.txt")
+    options = ModelOptions(tracks="all", bins="1-7", targets=folder / "targets.txt")
     model = ModelReference("enformer", folder / "enformer", options=options)
     tracks = store.read("predictions/enformer/track_name").tolist()
     csv = "".join(f"{name},0.5\n" for name in tracks)

@@ -403,7 +403,7 @@ def test_an_elastic_net_of_some_tracks_is_refused(
     options = ModelOptions(targets=model.options.targets, tracks="0,2")
     some = ModelReference("enformer", model.weights, options=options)
     path = Path(shutil.copytree(unfilled, tmp_path / "store.zarr"))
-    with pytest.raises(InputError, match=r"3 tracks and an intercept, but the store holds 2 tracks.*--tracks all"):
+    with pytest.raises(InputError, match=r"3 tracks and an intercept, but the store holds 2 tracks.*the same --tracks"):
         fill_with(path, some, "elastic_net", net)
 
 

@@ -7,7 +7,7 @@ an activator, which the 1,200 genes to train on hardly show. R is over 50 people
 on people" has seen the other 150 at these genes; "other genes" are those that a training on people left out, in six
 rounds of four. Enformer, Basenji2 and ExPecto are small and have random weights: they show that each fills a store, and
 what R nothing gives. The DREAM networks have 32 channels and features, and see 400 genes a few times. Borzoi has an
-environment of its own. It takes about 20 minutes on two cores.
+environment of its own. It takes about 10 minutes on two cores.
 """
 
 import argparse

@@ -162,7 +162,7 @@ def test_a_step_in_parts_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> No
     windows, expression = np.eye(4, dtype=bool)[rng.integers(4, size=(12, 1_021))], rng.normal(size=12)
     losses = []
     for most in (10**9, 1):
-        monkeypatch.setattr(cnn_module, "_MOST_ACTIVATIONS", most)
+        monkeypatch.setattr(cnn_module, "_MOST_BASES", most)
         task = WindowTask(windows, expression, CONFIG.window_length, np.arange(3), shift=10)
         training = Training(CONFIG, task, TrainingSettings(batch_size=5))
         losses.append([(epoch.training_loss, epoch.loss) for epoch in (training.epoch() for _ in range(3))])

@@ -98,8 +98,8 @@ def test_windows_that_do_not_fit_at_once_give_the_same_training(
     store: Store, config: CnnConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = []
-    for most in (10**9, 60_000):
-        monkeypatch.setattr(cnn_module, "_MOST_ACTIVATIONS", most)
+    for most in (10**9, 2_600):
+        monkeypatch.setattr(cnn_module, "_MOST_BASES", most)
         task = PeopleTask(store, config, [0, 1, 2], np.array([2]), np.arange(30), at_once=8, shift=2)
         training = Training(config, task, TrainingSettings(batch_size=2))
         losses.append([(epoch.training_loss, epoch.loss) for epoch in (training.epoch() for _ in range(2))])

@@ -20,9 +20,8 @@ from pdstore.models.trained import TrainedModel, check_window
 if TYPE_CHECKING:
     from pdstore.models.cnn_network import CnnNetwork
 
-_MOST_ACTIVATIONS = 100_000_000
-"""Of the convolution at once, in training: 0.4 GB, and about four times that with gradients. A window of the published
-sizes has 36 million; a step of 25 would need 14 GB."""
+_MOST_BASES = 4_000_000
+"""Of the windows that are in the network at once: 64 MB, and little more with gradients (see `pooled_convolution`)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class CnnConfig:
     @property
     def windows_at_once(self) -> int:
         """As many as fit in memory in training."""
-        return max(1, _MOST_ACTIVATIONS // (self.kernels * (self.window_length - self.kernel_width + 1)))
+        return max(1, _MOST_BASES // self.window_length)
 
     def network(self) -> "CnnNetwork":
         """The untrained network, from torch's global generator."""

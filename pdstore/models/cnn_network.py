@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from pdstore.models.cnn import CnnConfig
-from pdstore.models.trainable import TrainableNetwork, channels_first
+from pdstore.models.pooled_convolution import pooled_convolution
+from pdstore.models.trainable import TrainableNetwork
 
 
 class CnnNetwork(TrainableNetwork):
@@ -12,13 +13,14 @@ class CnnNetwork(TrainableNetwork):
     def __init__(self, config: CnnConfig) -> None:
         super().__init__()
         self.convolution = nn.Conv1d(4, config.kernels, config.kernel_width)
-        self.pool = nn.AvgPool1d(config.pool)
+        self.pool = config.pool
         self.hidden = nn.Linear(config.kernels * config.segments, config.hidden)
         self.output = nn.Linear(config.hidden, 1)
 
     def forward(self, windows: Tensor) -> Tensor:
         """(batch, positions, 4) → (batch,)."""
-        segments = self.pool(self.convolution(channels_first(windows)).relu())
+        assert self.convolution.bias is not None
+        segments = pooled_convolution(windows, self.convolution.weight, self.convolution.bias, self.pool)
         expression: Tensor = self.output(self.hidden(segments.flatten(1)).relu())
         return expression[:, 0]
 

@@ -59,11 +59,6 @@ class TrainableNetwork(nn.Module, ABC):
         return None
 
 
-def channels_first(windows: Tensor) -> Tensor:
-    """Windows as convolutions take them: (batch, positions, 4) → (batch, 4, positions)."""
-    return windows.transpose(1, 2).contiguous()
-
-
 def serialise(config: Mapping[str, Any], network: nn.Module) -> bytes:
     """The weights file. Equal weights are equal bytes."""
     # One metadata key: safetensors writes several in any order.

@@ -25,6 +25,7 @@ from pdstore.models.device import check_device, use_resources, visible_gpus
 from pdstore.models.registry import ModelReference
 from pdstore.plan import check_disk, plan_stages, window_sizes
 from pdstore.query import find_gene
+from pdstore.stages.attention import require_attentive_chrome
 from pdstore.stages.attributions import Attributions, IsmEffects
 from pdstore.stages.dosage import DosageEffects, DosagePredictions, WindowsInPlace
 from pdstore.stages.eqtl import Eqtl
@@ -251,6 +252,8 @@ def check_usable(store: Store, model: ModelReference, selected: Sequence[str], c
         check_device(model.device)
     if "gradient" in selected:
         model.require_gradient()
+    if "attention" in selected and "predictions" not in selected:
+        require_attentive_chrome(store, model)
     given = model.weights is not None or model.options.given()
     if {*GROUPS_OF_A_MODEL, *OPTIONAL_STAGES} & set(selected) or ("statistics" in selected and given):
         check_model(store, model)

@@ -20,6 +20,15 @@ _MARK = "mark_attention"
 """The array whose chunk of a gene says that its attention is done."""
 
 
+def require_attentive_chrome(store: Store, model: ModelReference) -> None:
+    """Raise `UsageError` unless a model's predictions are there and read out by AttentiveChrome."""
+    predictions = f"predictions/{model.label}"
+    if not is_filled(store, predictions) or store.group(predictions).attrs.get("readout") != ATTENTIVE_CHROME:
+        raise UsageError(
+            f"attention is that of --readout {ATTENTIVE_CHROME}: fill the predictions of {model.label} with it first"
+        )
+
+
 @dataclass(frozen=True)
 class AttentionStage:
     """Attention at the reference: a block is a gene. Filled where it is asked for, in the group of attributions."""
@@ -34,12 +43,8 @@ class AttentionStage:
         return f"attributions/{self.model.label}"
 
     def prepare(self, store: Store) -> None:
+        require_attentive_chrome(store, self.model)
         predictions = f"predictions/{self.model.label}"
-        if not is_filled(store, predictions) or store.group(predictions).attrs.get("readout") != ATTENTIVE_CHROME:
-            raise UsageError(
-                f"attention is that of --readout {ATTENTIVE_CHROME}: fill the predictions of {self.model.label} with "
-                "it first"
-            )
         bins = store.array(f"{predictions}/reference_tracks").shape[1]
         create_arrays_of_stage(store, self.model, self.name, {"marks": len(MARKS), "bins": bins})
         # The group's readout is the predictions', and attention of another one goes.

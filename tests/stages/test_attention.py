@@ -77,9 +77,10 @@ def test_predictions_are_read_out_by_it_attention_is_filled_and_shown(
     name = str(store.read("genes/gene_name", 0))
     model = ["--model", "enformer", "--weights", folder / "enformer", "--targets", folder / "targets.txt"]
     model += ["--tracks", "all", "--bins", "1-7", "-s", store.url]
-    early = pdstore("fill", "attention", *model, "--genes", name)
-    assert early.returncode == 2
-    assert "attention is that of --readout attentive_chrome" in " ".join(early.stderr.split())
+    for dry in ((), ("--dry-run",)):
+        early = pdstore("fill", "attention", *model, "--genes", name, *dry)
+        assert early.returncode == 2
+        assert "attention is that of --readout attentive_chrome" in " ".join(early.stderr.split())
     unknown = pdstore("query", name, "-s", store.url, "--format", "json")
     assert json.loads(unknown.stdout)["attention"] is None
     readout = ["--readout", "attentive_chrome", "--readout-weights", weights]

@@ -357,7 +357,7 @@ def _attention(
     """What the answer for the reference is made of, a histone mark an element; None where that is not filled."""
     if marks is None or bins is None or effects is None or np.isnan(marks).any() or len(marks) != len(MARKS):
         return None
-    kept = _kept_bins(store.group(f"predictions/{model}").attrs.get("model_options"), bins.shape[1])
+    kept = _kept_bins(store, f"predictions/{model}", bins.shape[1])
     return [
         {
             "mark": mark,
@@ -370,13 +370,19 @@ def _attention(
     ]
 
 
-def _kept_bins(options: Any, count: int) -> list[int]:
-    """Which of a model's bins a store keeps; counted from 0 where it does not say, as of a model that keeps all."""
+def _kept_bins(store: Store, group: str, count: int) -> list[int]:
+    """Which of a model's bins a store keeps; all where it does not say, as of a model that has no choice of them."""
+    options = store.group(group).attrs.get("model_options")
+    if not isinstance(options, dict) or "bins" not in options:
+        return list(range(count))
+    recorded = str(options["bins"])
     try:
-        kept = parse_ranges(str(options["bins"]), MOST_BINS, "bin") if isinstance(options, dict) else []
-    except (KeyError, UsageError):
-        kept = []
-    return kept if len(kept) == count else list(range(count))
+        kept = parse_ranges(recorded, MOST_BINS, "bin")
+    except UsageError as error:
+        raise StoreError(f"{group}: its kept {error}") from error
+    if len(kept) != count:
+        raise StoreError(f"{group}: its kept bins are {recorded[:50]}, but it holds {count}")
+    return kept
 
 
 def _support(drivers: list[dict[str, Any]] | None) -> dict[str, Any]:

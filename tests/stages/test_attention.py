@@ -15,6 +15,7 @@ import torch
 from small_models import ENFORMER
 
 from pdstore.analysis.readout import person_prediction
+from pdstore.errors import StoreError
 from pdstore.models.attentive_chrome import (
     MARKS,
     AttentiveChromeConfig,
@@ -26,6 +27,7 @@ from pdstore.models.enformer_network import random_network, save_network
 from pdstore.models.protocol import ModelOptions
 from pdstore.models.registry import ModelReference
 from pdstore.models.trained import read_config, serialised
+from pdstore.query import _kept_bins
 from pdstore.stages.attention import AttentionStage
 from pdstore.stages.readouts import chosen_readout, set_readout
 from pdstore.store import Store, open_store
@@ -129,6 +131,24 @@ def test_predictions_are_read_out_by_it_attention_is_filled_and_shown(
     assert "attention" not in silent.stderr
     asked = pdstore("plot", other, "-s", store.url, "--out", folder / "others", "--figure", "attention")
     assert "run pdstore fill attention" in " ".join(asked.stderr.split())
+
+
+def test_kept_bins_are_the_recorded_ones_and_all_where_none_are_recorded(filled: Store, tmp_path: Path) -> None:
+    store = open_store(shutil.copytree(filled.url, tmp_path / "s.zarr"), "r+")
+    group = "predictions/enformer"
+    options = dict(store.group(group).attrs["model_options"])
+    assert _kept_bins(store, group, 7) == list(range(1, 8))
+    for wrong, message in (
+        ("0-2", "its kept bins are 0-2, but it holds 7"),
+        ("0-999999999", "999999999 does not"),
+        ("a", "'a'"),
+    ):
+        store.group(group).attrs["model_options"] = options | {"bins": wrong}
+        with pytest.raises(StoreError, match=message):
+            _kept_bins(store, group, 7)
+    del options["bins"]
+    store.group(group).attrs["model_options"] = options
+    assert _kept_bins(store, group, 7) == list(range(7))
 
 
 def test_attention_is_that_of_the_predictions_readout(filled: Store, weights: Path, tmp_path: Path) -> None:

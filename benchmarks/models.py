@@ -42,9 +42,10 @@ from pdstore.stages.readouts import Readout, chosen_readout, set_readout
 from pdstore.store import open_store
 from pdstore.train import train_predixcan
 from pdstore.train_attentive_chrome import train_attentive_chrome
-from pdstore.train_network import Split, train_on_sequences
+from pdstore.train_network import train_on_sequences
 from pdstore.train_people import train_on_people
 from pdstore.train_readout import train_readout
+from pdstore.training_genes import Split
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

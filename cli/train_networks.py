@@ -96,8 +96,9 @@ def cnn(
     from pdstore.errors import UsageError
     from pdstore.models.cnn import Cnn, CnnConfig
     from pdstore.models.training import TrainingSettings
-    from pdstore.train_network import Split, train_on_genes
+    from pdstore.train_network import train_on_genes
     from pdstore.train_people import train_on_people
+    from pdstore.training_genes import Split
 
     from .progress import FillProgress
 
@@ -164,7 +165,7 @@ def attentive_chrome(
     """
     from pdstore.models.training import TrainingSettings
     from pdstore.train_attentive_chrome import train_attentive_chrome
-    from pdstore.train_network import Split
+    from pdstore.training_genes import Split
 
     from .progress import FillProgress
 
@@ -263,7 +264,8 @@ def dream(name: str) -> Callable[..., None]:
         from pdstore.models.registry import model_class
         from pdstore.models.training import TrainingSettings
         from pdstore.sources.measured_sequences import read_measured_sequences
-        from pdstore.train_network import Split, train_on_genes, train_on_sequences
+        from pdstore.train_network import train_on_genes, train_on_sequences
+        from pdstore.training_genes import Split
 
         from .progress import FillProgress
 

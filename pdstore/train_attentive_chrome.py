@@ -14,7 +14,8 @@ from pdstore.models.device import check_device
 from pdstore.models.trained import Trained
 from pdstore.query import chosen_model
 from pdstore.store import genes_written, open_store
-from pdstore.train_network import Made, Split, genes_of_parts, mean_expression, trained_network
+from pdstore.train_network import Made, trained_network
+from pdstore.training_genes import Split, genes_of_parts, mean_expression
 
 if TYPE_CHECKING:
     from pdstore.models.trainable import TrainableNetwork

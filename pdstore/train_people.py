@@ -14,7 +14,8 @@ from pdstore.models.device import check_device
 from pdstore.models.trained import Config, Trained, TrainedModel, longer
 from pdstore.personal import people_of_file
 from pdstore.store import Store, open_store
-from pdstore.train_network import Made, Split, genes_of_parts, overlapping_windows, trained_network
+from pdstore.train_network import Made, trained_network
+from pdstore.training_genes import Split, genes_of_parts, overlapping_windows
 
 if TYPE_CHECKING:
     from pdstore.models.training import TrainingSettings

@@ -18,7 +18,8 @@ from pdstore.models.training import Training, TrainingSettings
 from pdstore.models.window_task import WindowTask
 from pdstore.stages.gene_window import read_reference_around, window_starts
 from pdstore.store import open_store
-from pdstore.train_network import NetworkReport, Split, train_on_genes
+from pdstore.train_network import NetworkReport, train_on_genes
+from pdstore.training_genes import Split
 
 Program = Callable[..., CompletedProcess[str]]
 

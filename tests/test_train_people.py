@@ -22,8 +22,8 @@ from pdstore.people_task import PeopleTask, r_over_people
 from pdstore.personal import gene_haplotypes
 from pdstore.sources.simulate import SIGN_TURNED, SimulatedCohort
 from pdstore.store import Store, open_store
-from pdstore.train_network import Split
 from pdstore.train_people import PeopleReport, train_on_people
+from pdstore.training_genes import Split
 
 Program = Callable[..., CompletedProcess[str]]
 NOBODY = Split()

@@ -102,7 +102,7 @@ def held_lease(store: str, command: str) -> Iterator[str]:
         if held is not None and not held.has_ended():
             seconds = max(0.0, held.renewed + EXPIRES_AFTER - now)
             raise LeaseError(
-                f"store {store} is being written by {held.holder}; wait for it, or stop it (if it died with its "
+                f"store {store} is in use by {held.holder}; wait for it, or stop it (if it died with its "
                 f"machine, the store is free again in {seconds:.0f} s)"
             )
         _write(path, own)

@@ -138,7 +138,7 @@ def _hold(store: Store, held: ExitStack) -> bool:
 def _require_unwritten(store: Store) -> None:
     lease = read_lease(store.url)
     if lease is not None:
-        raise LeaseError(f"store {store.url} is being written by {lease.holder}; wait for it, and merge again")
+        raise LeaseError(f"store {store.url} is in use by {lease.holder}; wait for it, and merge again")
 
 
 def unite(

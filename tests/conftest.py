@@ -94,9 +94,15 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session")
-def small(once: Once) -> Path:
+def own_copy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Copies a store that workers share for this one: publishing holds its lease, and would refuse another worker."""
+    return lambda store: Path(shutil.copytree(store, tmp_path_factory.mktemp("own") / store.name))
+
+
+@pytest.fixture(scope="session")
+def small(once: Once, own_copy: Callable[[Path], Path]) -> Path:
     """A filled store of the builders' four genes: not to be written to."""
-    return once("small", lambda folder: made(folder, fill_in_process))
+    return own_copy(once("small", lambda folder: made(folder, fill_in_process)))
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +129,7 @@ def cnn(cohort: SimulatedCohort, once: Once) -> ModelReference:
 
 
 @pytest.fixture(scope="session")
-def unfilled(cohort: SimulatedCohort, once: Once) -> Path:
+def unfilled(cohort: SimulatedCohort, once: Once, own_copy: Callable[[Path], Path]) -> Path:
     """A store of the simulated cohort as `init` makes it: copy it before writing."""
 
     def init(folder: Path) -> Path:
@@ -131,11 +137,11 @@ def unfilled(cohort: SimulatedCohort, once: Once) -> Path:
         init_store(folder / "simulated.zarr", sources)
         return folder / "simulated.zarr"
 
-    return once("unfilled", init)
+    return own_copy(once("unfilled", init))
 
 
 @pytest.fixture(scope="session")
-def filled(unfilled: Path, cnn: ModelReference, once: Once) -> Path:
+def filled(unfilled: Path, cnn: ModelReference, once: Once, own_copy: Callable[[Path], Path]) -> Path:
     """The same store, filled: not to be written to."""
 
     def fill(folder: Path) -> Path:
@@ -143,7 +149,7 @@ def filled(unfilled: Path, cnn: ModelReference, once: Once) -> Path:
         fill_in_process(open_store(path, "r+"), cnn)
         return path
 
-    return once("filled", fill)
+    return own_copy(once("filled", fill))
 
 
 @pytest.fixture(scope="session")

@@ -455,7 +455,7 @@ def test_at_a_terminal_it_asks(path: Path, answer: str) -> None:
 def test_while_somebody_fills_it_waits_for_nobody_and_changes_nothing(path: Path) -> None:
     with held_lease(str(path), "fill"):
         before = listing(path.parent)
-        with pytest.raises(LeaseError, match="is being written by pdstore fill"):
+        with pytest.raises(LeaseError, match="is in use by pdstore fill"):
             clear_now(path, "cnn")
         assert listing(path.parent) == before
 

@@ -200,7 +200,7 @@ def test_a_second_fill_is_told_who_fills(path: Path, straight: Path, arguments: 
         wait_for(process, "predictions: 3 blocks")
         second = pdstore(*arguments)
         assert second.returncode == 1
-        assert f"is being written by pdstore fill of process {process.pid} on " in second.stderr
+        assert f"is in use by pdstore fill of process {process.pid} on " in second.stderr
         assert len([line for line in second.stderr.splitlines() if "error" in line]) == 1
         status = json.loads(pdstore("status", "-s", path, "--format", "json").stdout)
         assert f"process {process.pid} " in status["writer"]

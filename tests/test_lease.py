@@ -115,7 +115,7 @@ def test_of_processes_that_race_exactly_one_wins_and_the_others_are_told_who(
         won = [racer for racer in started if said[racer] == "won"]
         assert len(won) == 1, said.values()
         for racer in started:
-            assert racer is won[0] or f"being written by pdstore fill of process {won[0].process.pid} on" in said[racer]
+            assert racer is won[0] or f"in use by pdstore fill of process {won[0].process.pid} on" in said[racer]
         winners.add(won[0].process.pid)
         won[0].tell("enough")
         assert won[0].heard() == "released"

@@ -314,7 +314,7 @@ def test_a_store_that_is_written_and_one_that_is_given_twice_are_refused(
     small: Path, first_half: Path, tmp_path: Path
 ) -> None:
     other = copied(small, tmp_path)
-    with held_lease(str(other), "fill"), pytest.raises(LeaseError, match="is being written by pdstore fill"):
+    with held_lease(str(other), "fill"), pytest.raises(LeaseError, match="is in use by pdstore fill"):
         merged(first_half, other, out=tmp_path / "out.zarr")
     with pytest.raises(UsageError, match="each once"):
         merged(other, other, out=tmp_path / "out.zarr")

@@ -309,7 +309,7 @@ def test_variants_that_are_not_of_the_genotypes_are_refused_before_anything_is_c
 def test_one_writes_at_a_time(tmp_path: Path) -> None:
     path = store_of(3, tmp_path)
     migration = plan_migration(open_any_format(path))
-    with held_lease(str(path), "fill"), pytest.raises(LeaseError, match="is being written by pdstore fill"):
+    with held_lease(str(path), "fill"), pytest.raises(LeaseError, match="is in use by pdstore fill"):
         migrate(str(path), migration)
     shutil.rmtree(path / "statistics" / "cnn")
     with pytest.raises(JobError, match="changed meanwhile"):

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,25 +56,25 @@ def chromium() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="session")
-def summary(filled: Path, once: Once) -> Path:
+def summary(filled: Path, once: Once, own_copy: Callable[[Path], Path]) -> Path:
     """The filled store as a published summary, in a folder: not to be written to."""
 
     def share(folder: Path) -> Path:
         publish(str(filled), str(folder / "summary"), "summary", Quiet())
         return folder / "summary"
 
-    return once("summary", share)
+    return own_copy(once("summary", share))
 
 
 @pytest.fixture(scope="session")
-def full(filled: Path, once: Once) -> Path:
+def full(filled: Path, once: Once, own_copy: Callable[[Path], Path]) -> Path:
     """The filled store published whole, in a folder: not to be written to."""
 
     def share(folder: Path) -> Path:
         publish(str(filled), str(folder / "full"), "full", Quiet(), individual_level=True)
         return folder / "full"
 
-    return once("full", share)
+    return own_copy(once("full", share))
 
 
 @pytest.fixture(scope="session")

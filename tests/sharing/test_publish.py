@@ -220,7 +220,7 @@ def test_what_deviates_or_is_stale_is_not_published(copy: Path, tmp_path: Path) 
 
 def test_a_store_that_is_being_filled_is_not_published(copy: Path, tmp_path: Path) -> None:
     with held_lease(str(copy), "fill"):
-        refused(LeaseError, "is being written by pdstore fill", copy, tmp_path / "published")
+        refused(LeaseError, "is in use by pdstore fill", copy, tmp_path / "published")
 
 
 def test_what_is_there_stays(filled: Path, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_what_a_kill_left_is_removed_by_the_next_publication_to_the_same_place(
 
 def test_two_publications_to_one_place_do_not_meet(filled: Path, tmp_path: Path) -> None:
     for target in (tmp_path / "published", tmp_path / "published.zarr.zip"):
-        with held_lease(str(target), "publish"), pytest.raises(LeaseError, match="is being written by"):
+        with held_lease(str(target), "publish"), pytest.raises(LeaseError, match="is in use by"):
             publish(str(filled), str(target), "summary", Quiet())
 
 

@@ -6,9 +6,9 @@ The cohort is simulated (see `pdstore demo`): 200 people, 24 genes, in five of w
 an activator, which the genes to train on hardly show. R is over 50 people whom nothing was trained on. "Trained
 on people" has seen the other 150 at these genes; "other genes" are those that a training on people left out, in six
 rounds of four. Enformer, Basenji2 and ExPecto are small and have random weights: they show that each fills a store, and
-what R nothing gives. The DREAM networks have 32 channels and features; the recurrent one needs more genes than the
-convolutional one, which are simulated for it. Borzoi has an environment of its own. It takes about 20 minutes on two
-cores.
+what R nothing gives. The DREAM networks have 32 channels and features, and a tenth of their genes, simulated for them,
+is for validation. They see different numbers of genes, so rows do not rank architectures: the recurrent one needs more
+than the convolutional one. Borzoi has an environment of its own. It takes about 20 minutes on two cores.
 """
 
 import argparse
@@ -69,7 +69,7 @@ class Dose:
 
 
 DOSES = {"dream-cnn": Dose(400, 6, 0.005), "dream-rnn": Dose(8_000, 10, 0.001), "dream-attn": Dose(400, 1, 0.005)}
-"""Attention over 509 bp is slow on a CPU: a step takes three seconds."""
+"""What each can do in minutes on a CPU; that of dream-rnn was searched by hand, by R of validation genes."""
 
 
 class Silent:

@@ -73,7 +73,7 @@ def _print(status: Mapping[str, Any]) -> None:
     for remark in sources.get("notes") or []:
         console.print(plain(f"  {remark}"))
     if status["writer"]:
-        console.print(plain(f"being written: {status['writer']}"))
+        console.print(plain(f"in use by: {status['writer']}"))
     if not status["groups"]:
         console.print("nothing is filled: run pdstore fill")
         return

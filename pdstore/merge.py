@@ -92,7 +92,7 @@ def merge(urls: Sequence[str], target: Path, progress: Progress) -> Merged:
     ProvenanceError
         They are not of one cohort, or hold other values of a gene; what, and both values.
     LeaseError
-        One of them is being written.
+        One of them is in use.
     StoreError
         One of them is no full store, or damaged; or something is at `target` already.
     """

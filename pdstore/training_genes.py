@@ -36,6 +36,7 @@ class Split:
 
 
 def require_examples(found: int, what: str, fewest: int = FEWEST_EXAMPLES) -> None:
+    """Raise `MissingDataError` where fewer examples are found than there have to be."""
     if found < fewest:
         raise MissingDataError(f"{found} {what} are left to train on: at least {fewest} are needed")
 
@@ -69,6 +70,8 @@ def genes_of_parts(
     ------
     UsageError
         A gene is in two parts, or a contig has none.
+    InputError
+        A line of a file names no gene of the store.
     MissingDataError
         Fewer than that are left to train on.
     """
@@ -116,7 +119,7 @@ def _genes_of(store: Store, path: Path, option: str) -> set[int]:
 
 
 def overlapping_windows(store: Store, window: WindowSpec, training: list[int], others: list[int]) -> int:
-    """Training genes whose windows share bases with a window of the others."""
+    """How many training genes have a window that shares bases with one of the others; both are rows of genes."""
     contig, starts = store.read("genes/gene_contig"), window_starts(store, window)
     found = 0
     for name in set(contig[others].tolist()):

@@ -281,6 +281,6 @@ def test_the_writer_is_who_holds_the_store(filled: Path, tmp_path: Path, pdstore
         status = store_status(open_store(path))
         assert status["writer"].startswith(f"pdstore clear of process {os.getpid()} on ")
         shown = pdstore("status", "-s", path)
-        assert f"being written: {status['writer']}" in shown.stdout.splitlines()
+        assert f"in use by: {status['writer']}" in shown.stdout.splitlines()
     assert store_status(open_store(path))["writer"] is None
-    assert "being written" not in pdstore("status", "-s", path).stdout
+    assert "in use by" not in pdstore("status", "-s", path).stdout
